@@ -1,0 +1,1 @@
+"""Learning on top of `psf` and `render`: restoration and depth from defocus."""

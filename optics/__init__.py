@@ -1,0 +1,63 @@
+"""Lenses: prescriptions, glass, real rays, pupils, and the PSF field of a camera.
+
+lens = optics.load("f2.2_fixedfocus")      # a bundled name or a path
+facts = optics.first_order(lens)           # focal length, pupils, f-number
+field = optics.psf_grid(lens)              # 20 depths x 20 image heights x RGB
+truth = optics.psf_at(lens, x_px, y_px, depth_m)
+"""
+
+from .catalogue import find_glass, list_glasses
+from .fastgrid import GridSampling
+from .geometric import psf_at, relative_illumination
+from .glass import AIR, ConstantIndex, FormulaIndex, Medium, ModelGlass, TabulatedIndex
+from .grid import default_depths_m, psf_grid
+from .landing import Sampling
+from .lens import DEFAULT_CHANNELS, LINE_CHANNELS, Lens, Sensor
+from .paraxial import Conjugate, FirstOrder, conjugate, first_order
+from .prescriptions import bundled, from_json, load, save, to_json
+from .pupil import ChiefRays, chief_rays
+from .rays import Fate, Rays, Traced
+from .surface import Conic, EvenAsphere, Plane, PolynomialAsphere, Shape, Surface
+from .tracing import trace
+
+__all__ = [
+    "AIR",
+    "DEFAULT_CHANNELS",
+    "LINE_CHANNELS",
+    "ChiefRays",
+    "Conic",
+    "Conjugate",
+    "ConstantIndex",
+    "EvenAsphere",
+    "Fate",
+    "FirstOrder",
+    "FormulaIndex",
+    "GridSampling",
+    "Lens",
+    "Medium",
+    "ModelGlass",
+    "Plane",
+    "PolynomialAsphere",
+    "Rays",
+    "Sampling",
+    "Sensor",
+    "Shape",
+    "Surface",
+    "TabulatedIndex",
+    "Traced",
+    "bundled",
+    "chief_rays",
+    "conjugate",
+    "default_depths_m",
+    "find_glass",
+    "first_order",
+    "from_json",
+    "list_glasses",
+    "load",
+    "psf_at",
+    "psf_grid",
+    "relative_illumination",
+    "save",
+    "to_json",
+    "trace",
+]

@@ -1,0 +1,207 @@
+"""From a lens to the PSF field of a camera: every kernel of a depth x radius grid.
+
+`fastgrid.py` does it from few rays; grids with gradients are traced plainly, kernel by kernel (`geometric.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from psf import Channel, PolarPSFField, Provenance
+from psf.errors import InputError
+
+from .fastgrid import GridSampling, Progress, trace_grid
+from .geometric import Kernels, check_depths, check_kernel_px, image_scale, kernels_at, resolve_channels, warn_of_loss
+from .landing import Sampling
+from .pupil import chief_rays
+
+if TYPE_CHECKING:
+    from .lens import Lens
+
+NEAREST_M = 0.1
+
+
+def default_depths_m(nearest_m: float = NEAREST_M, count: int = 20) -> Tensor:
+    """Depths uniform in dioptres from `nearest_m` to infinity, ascending; shape (count,), float64.
+
+    Raises:
+        InputError: Fewer than two depths or a nearest one that is not positive.
+    """
+    if count < 2:
+        raise InputError("depths", count, "at least 2")
+    if not (math.isfinite(nearest_m) and nearest_m > 0):
+        raise InputError("nearest_m", nearest_m, "a positive distance")
+    return 1.0 / torch.linspace(1.0 / nearest_m, 0.0, count, dtype=torch.float64)
+
+
+def psf_grid(
+    lens: Lens,
+    depths_m: Sequence[float] | Tensor | None = None,
+    radii: Sequence[float] | Tensor | None = None,
+    *,
+    kernel_px: int | None = None,
+    wavelengths_um: Sequence[Sequence[float]] | None = None,
+    weights: Sequence[Sequence[float]] | None = None,
+    reference: Lens | None = None,
+    oversample: int = 1,
+    sampling: GridSampling | None = None,
+    gradient: bool = False,
+    dtype: torch.dtype = torch.float32,
+    on_progress: Progress | None = None,
+) -> PolarPSFField:
+    """The geometric PSF field of a lens.
+
+    Args:
+        lens: The lens.
+        depths_m: Distances from the first vertex, ascending, inf allowed; by default 20, uniform in dioptres from 10 cm
+            to infinity.
+        radii: Image heights in 0..1, ascending; by default 20, evenly spaced.
+        kernel_px: Odd window size; by default the smallest that holds 99 % of the light for 99 % of the kernels.
+        wavelengths_um: Wavelengths of every channel, by default those of `lens.channels`.
+        weights: Weights of the wavelengths, by default equal (or those of `lens.channels`).
+        reference: The same lens focused at the reference distance. The field then belongs to the picture of the
+            reference
+            focus: it carries the magnification against it, and its kernels what is left of the breathing.
+        oversample: Stored values per pixel and axis.
+        sampling: How finely to sample.
+        gradient: Whether kernels, transmission and lost light carry gradients in the lens's parameters. Every kernel is
+            then traced plainly, which takes longer.
+        dtype: Of the field.
+        on_progress: Called with (kernels done, kernels in all).
+
+    Returns:
+        The field; its `lost` says what the window cuts off.
+
+    Raises:
+        InputError: Depths or radii out of order or range, an image height without light, a window that loses over 20 %.
+    """
+    depths, heights = _axes(depths_m, radii)
+    channels = resolve_channels(lens, wavelengths_um, weights)
+    check_kernel_px(kernel_px)
+    if not 1 <= oversample <= 4:
+        raise InputError("oversample", oversample, "1 to 4")
+    if gradient:
+        found = _plain_grid(lens, depths, heights, channels, kernel_px, reference, oversample, on_progress)
+    else:
+        with torch.no_grad():
+            found = trace_grid(
+                lens,
+                depths,
+                heights,
+                channels,
+                kernel_px=kernel_px,
+                reference=reference,
+                oversample=oversample,
+                sampling=sampling or GridSampling(),
+                on_progress=on_progress,
+            )
+    kernels, scale = found
+    kernel_px = kernels.kernels.shape[-1] // oversample
+    warn_of_loss(lens, kernels.lost.detach(), kernel_px)
+    arguments = {
+        "kernel_px": kernel_px,
+        "oversample": oversample,
+        "model": "geometric",
+        "reference_focus_m": None if reference is None else reference.focus_m,
+    }
+    return PolarPSFField(
+        kernels=kernels.kernels.to(dtype),
+        transmission=kernels.beam.to(dtype),
+        lost=kernels.lost.clamp_min(0).to(dtype),
+        depths_m=depths.to(dtype),
+        radii=heights.to(dtype),
+        image_shape_px=lens.sensor.image_shape_px,
+        pitch_um=lens.sensor.pitch_um,
+        channels=channels,
+        focus_m=lens.focus_m,
+        magnification=scale,
+        oversample=oversample,
+        provenance=Provenance(
+            lens=lens.name,
+            source=str(lens.source.get("source", "")),
+            file_sha256=lens.file_sha256,
+            version=f"psfield {_version()}",
+            arguments=arguments,
+        ),
+    )
+
+
+def _axes(depths_m: Sequence[float] | Tensor | None, radii: Sequence[float] | Tensor | None) -> tuple[Tensor, Tensor]:
+    depths = default_depths_m() if depths_m is None else torch.as_tensor(depths_m, dtype=torch.float64)
+    heights = (
+        torch.linspace(0, 1, 20, dtype=torch.float64) if radii is None else torch.as_tensor(radii, dtype=torch.float64)
+    )
+    for name, values in (("depths_m", depths), ("radii", heights)):
+        if values.ndim != 1 or len(values) == 0:
+            raise InputError(name, f"shape {tuple(values.shape)}", "a list of at least one number")
+        if not bool((values[1:] > values[:-1]).all()):
+            raise InputError(name, values.tolist(), "ascending numbers")
+    check_depths(depths.tolist())
+    if not (float(heights[0]) >= 0 and float(heights[-1]) <= 1):
+        raise InputError("radii", heights.tolist(), "numbers in 0..1")
+    return depths, heights
+
+
+def _version() -> str:
+    try:
+        return metadata.version("psfield")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _plain_grid(
+    lens: Lens,
+    depths_m: Tensor,
+    radii: Tensor,
+    channels: Sequence[Channel],
+    kernel_px: int | None,
+    reference: Lens | None,
+    oversample: int,
+    on_progress: Progress | None,
+) -> tuple[Kernels, float]:
+    if kernel_px is None:
+        with torch.no_grad():
+            fast, _ = trace_grid(
+                lens,
+                depths_m,
+                radii,
+                channels,
+                kernel_px=None,
+                reference=reference,
+                oversample=1,
+                sampling=GridSampling(rings=16),
+                on_progress=None,
+            )
+            kernel_px = fast.kernels.shape[-1]
+    scale = 1.0 if reference is None else image_scale(lens, reference)
+    # Radius 0 comes first: transmission is against the axis.
+    heights = [0.0, *radii.tolist()]
+    rows: list[Kernels] = []
+    for i, depth in enumerate(depths_m.tolist()):
+        places = [depth] * len(heights)
+        row = kernels_at(
+            lens,
+            heights,
+            [0.0] * len(heights),
+            places,
+            channels,
+            kernel_px=kernel_px,
+            reference=reference,
+            oversample=oversample,
+            sampling=Sampling(rings=64, angles=128),
+            gradient=True,
+            check_loss=False,
+        )
+        jacobian = chief_rays(reference or lens, torch.tensor(heights, dtype=radii.dtype), lens).mapping(1e3 * depth)
+        light = row.beam / row.beam[:1] * (jacobian / jacobian[:1])[:, None]
+        rows.append(Kernels(row.kernels[1:], row.lost[1:], light[1:]))
+        if on_progress:
+            on_progress((i + 1) * len(radii) * len(channels), len(depths_m) * len(radii) * len(channels))
+    stacked = [torch.stack([getattr(row, name) for row in rows]) for name in ("kernels", "lost", "beam")]
+    return Kernels(*stacked), scale

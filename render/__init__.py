@@ -1,0 +1,1 @@
+"""Image formation: what a camera with a given PSF field records of a picture and its depth map."""

@@ -1,0 +1,26 @@
+import copy
+import pickle
+
+import pytest
+
+from psf.errors import InputError
+
+
+def test_message_is_one_line_of_where_what_and_expected():
+    error = InputError("lens.json: surfaces[2].radius_mm", 0, "a number other than 0, or null for a plane")
+    assert (
+        str(error) == "lens.json: surfaces[2].radius_mm: found 0, expected a number other than 0, or null for a plane"
+    )
+
+
+def test_an_input_error_is_a_value_error():
+    with pytest.raises(ValueError, match=r"pitch_um: found -1\.0, expected a positive number"):
+        raise InputError("pitch_um", -1.0, "a positive number")
+
+
+@pytest.mark.parametrize("copied", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy])
+def test_error_survives_the_way_out_of_a_worker_process(copied):
+    error = copied(InputError("radius", 1.5, "0 to 1"))
+    assert isinstance(error, InputError)
+    assert (error.where, error.found, error.expected) == ("radius", 1.5, "0 to 1")
+    assert str(error) == "radius: found 1.5, expected 0 to 1"
