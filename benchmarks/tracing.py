@@ -1,4 +1,4 @@
-"""How fast rays are traced: ray-surfaces per second, forward and with gradients, beside deeplens-core where it is installed.
+"""How fast rays are traced, forward and with gradients, beside deeplens-core where it is installed.
 
     python benchmarks/tracing.py [--rays 131072] [--threads 2] [--repeats 7] [--json out.json]
 
@@ -169,8 +169,8 @@ def main() -> None:
                 rates = {key: work / (seconds[f"{who} {key}"] - making) for key in ("forward", "with gradients")}
                 results[f"{who} {label}"] = rates
                 print(f"{who + ' ' + label:42}{rates['forward']:12.3g}{rates['with gradients']:18.3g}")
-        if not any(key.startswith("deeplens") for key in results):
-            print("deeplens is not installed here: see this file's docstring")
+    if not any(key.startswith("deeplens") for key in results):
+        print("deeplens is not installed here: see this file's docstring")
     if args.json:
         args.json.write_text(
             json.dumps({"rays": args.rays, "threads": args.threads, "load": load, **results}, indent=1)

@@ -239,20 +239,20 @@ class _Job:
 
     def _trace_plainly(self, kernels: Tensor, beam: Tensor, lost: Tensor, kernel_px: int, oversample: int) -> None:
         """Fields whose nodes did not all find every surface: bundles that end where a surface ends."""
+        depths = [1e-3 * d for d in self.depths_mm.tolist()]
         for f in np.flatnonzero(~self.maps.whole):
-            for d, depth_mm in enumerate(self.depths_mm.tolist()):
-                one = kernels_at(
-                    self.lens,
-                    [float(self.radii[f])],
-                    [0.0],
-                    [1e-3 * depth_mm],
-                    self.channels,
-                    kernel_px=kernel_px,
-                    reference=self.reference,
-                    oversample=oversample,
-                    check_loss=False,
-                )
-                kernels[d, f], beam[d, f], lost[d, f] = one.kernels[0].float(), one.beam[0], one.lost[0]
+            found = kernels_at(
+                self.lens,
+                [float(self.radii[f])] * len(depths),
+                [0.0] * len(depths),
+                depths,
+                self.channels,
+                kernel_px=kernel_px,
+                reference=self.reference,
+                oversample=oversample,
+                check_loss=False,
+            )
+            kernels[:, f], beam[:, f], lost[:, f] = found.kernels.float(), found.beam, found.lost
 
 
 # Found by measurement against the reference kernels: see benchmarks/psf_grid.py.

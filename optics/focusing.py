@@ -76,6 +76,8 @@ def _to_smallest_spot(lens: Lens, depth_m: float) -> Tensor:
     here, there = at(lens), at(_with_sensor_at(lens, lens.surfaces[-1].thickness_mm + step))
     weight = share[here.bundle, None] * here.light
     slope_x, slope_y = (there.x_mm - here.x_mm) / step, (there.y_mm - here.y_mm) / step
-    product = (weight * (here.x_mm * slope_x + here.y_mm * slope_y)).sum()
+    # The field lies a hair off the axis: about its centroid, or a pinhole's focus is that of the hair.
+    x, slope_x = (v - (weight * v).sum() / weight.sum() for v in (here.x_mm, slope_x))
+    product = (weight * (x * slope_x + here.y_mm * slope_y)).sum()
     way: Tensor = -product / (weight * (slope_x**2 + slope_y**2)).sum()
     return way

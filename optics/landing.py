@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .disc import Array
 from .pupil import ChiefRays, Ellipses, bundle_rays, dioptre_per_mm
-from .rays import Rays
+from .rays import Fate, Rays
 from .tracing import trace
 
 if TYPE_CHECKING:
@@ -96,17 +96,16 @@ def land(
     """
     phi = (torch.arange(sampling.angles).to(chief.slope) + 0.5) * (math.pi / sampling.angles)
     bundles = _Bundles(lens, chief, ellipses, depth_mm, wavelength_um, phi)
-    owner, inner, outer = _rims(lens, bundles)
+    owner, inner, outer, ended = _rims(lens, bundles)
     bundles = bundles.at(owner)
-    s_nodes, to_rings, to_slopes, s_edges = (
-        torch.from_numpy(m).to(phi) for m in _radial(sampling.nodes, sampling.rings)
-    )
+    radial = _radial(sampling.nodes, sampling.rings, ended=ended)
+    s_nodes, to_rings, to_extents, s_edges = (torch.from_numpy(m).to(phi) for m in radial)
     width = outer - inner
     traced = trace(lens, bundles.rays(inner + s_nodes[:, None] * width), clip=False)
     points = traced.position_mm[..., :2]
-    at, along = (torch.einsum("rn,bnac->brac", m, points) for m in (to_rings, to_slopes))
+    at, along = (torch.einsum("rn,bnac->brac", m, points) for m in (to_rings, to_extents))
     x, y = at.unbind(-1)
-    along_x, along_y = (along * (s_edges[1:] - s_edges[:-1])[:, None, None]).unbind(-1)
+    along_x, along_y = along.unbind(-1)
     across_x, across_y = _across(x, 1.0), _across(y, -1.0)
     # A cell's area in the unit disc, and how dense the light is there.
     rho_edges = inner + s_edges[:, None] * width
@@ -161,11 +160,12 @@ class _Bundles:
         return self.a * self.b * torch.where(self.far, (1 + self.slope**2).rsqrt(), near)
 
 
-def _rims(lens: Lens, bundles: _Bundles) -> tuple[Tensor, Tensor, Tensor]:
+def _rims(lens: Lens, bundles: _Bundles) -> tuple[Tensor, Tensor, Tensor, bool]:
     """Where light begins and ends along each half line, in units of the ellipse.
 
     Returns:
-        The bundle of each patch, shape (P,), and its inner and outer end along every half line, shapes (P, 1, A).
+        The bundle of each patch, shape (P,), its inner and outer end along every half line, shapes (P, 1, A), and
+        whether some end is that of a surface and not of an aperture.
     """
     phi = bundles.phi
     with torch.no_grad():
@@ -209,10 +209,12 @@ def _rims(lens: Lens, bundles: _Bundles) -> tuple[Tensor, Tensor, Tensor]:
             dead, live = torch.where(ok, dead, middle), torch.where(ok, middle, live)
         inner = torch.where(begin_at == 0, 0.0, live[:, :1])
         rim = torch.cat([inner, torch.where(empty, inner, live[:, 1:])], dim=1)
+        final = trace(lens, own.rays(dead))
+        ended = bool(((final.lost_why == Fate.MISSED) | (final.lost_why == Fate.NOT_CONVERGED)).any())
+        cut = (final.lost_at - 1).clamp_min(0)
     if torch.is_grad_enabled() and any(p.requires_grad for p in lens.parameters().values()):
         # One attached Newton step on the clearance of the surface that cuts: this is how a rim moves with the lens.
         with torch.no_grad():
-            cut = (trace(lens, own.rays(dead)).lost_at - 1).clamp_min(0)
             h = 1e-5
             rate = (_clearance(lens, own.rays(rim + h), cut) - _clearance(lens, own.rays(rim - h), cut)) / (2 * h)
         # Chosen anew: what is taken out without recording carries no gradient of the chief ray.
@@ -220,7 +222,7 @@ def _rims(lens: Lens, bundles: _Bundles) -> tuple[Tensor, Tensor, Tensor]:
         by_aperture = (clearance.detach().abs() < 1e-5) & (rate.abs() > 1e-3)
         moved = rim - (clearance - clearance.detach()) / torch.where(by_aperture, rate, 1.0)
         rim = torch.where(by_aperture, moved, rim)
-    return owner, rim[:, :1], rim[:, 1:]
+    return owner, rim[:, :1], rim[:, 1:], ended
 
 
 def _clearance(lens: Lens, rays: Rays, surface: Tensor) -> Tensor:
@@ -238,21 +240,20 @@ def _across(value: Tensor, sign: float) -> Tensor:
     return 0.5 * (padded[..., 2:] - padded[..., :-2])
 
 
-def _radial(nodes: int, rings: int) -> tuple[Array, Array, Array, Array]:
-    """Chebyshev nodes in 0..1; matrices (rings, nodes) to values and slopes at the rings; edges of the rings."""
-    theta = np.pi * (np.arange(nodes) + 0.5) / nodes
-    t = np.cos(theta)
+def _radial(nodes: int, rings: int, *, ended: bool) -> tuple[Array, Array, Array, Array]:
+    """How to get from nodes on a half line (0..1) to rings; twice the nodes where a grazing surface end bends the map.
+
+    Returns:
+        Nodes s; matrices (rings, nodes) to values at the rings and to differences across them; edges of the rings in s.
+    """
+    count = 2 * nodes if ended else nodes
+    theta = np.pi * (np.arange(count) + 0.5) / count
+    degrees = np.arange(count)
+    to_coefficients = np.cos(degrees[:, None] * theta) * (2 - (degrees == 0))[:, None] / count
     edges = ring_edges(rings)
-    s: Array = np.sqrt((edges[1:] ** 2 + edges[:-1] ** 2) / 2)
-    degrees = np.arange(nodes)
-    to_coefficients = np.cos(degrees[:, None] * theta) * (2 - (degrees == 0))[:, None] / nodes
-    at = 2 * s - 1
-    values = np.polynomial.chebyshev.chebvander(at, nodes - 1)
-    derivative = np.stack([_chebyshev_slope(at, n) for n in range(nodes)], axis=1)
-    return 0.5 * (t + 1), values @ to_coefficients, 2 * derivative @ to_coefficients, edges
 
+    def values(s: Array) -> Array:
+        return np.asarray(np.polynomial.chebyshev.chebvander(2 * s - 1, count - 1) @ to_coefficients)
 
-def _chebyshev_slope(x: Array, degree: int) -> Array:
-    unit = np.zeros(degree + 1)
-    unit[degree] = 1.0
-    return np.asarray(np.polynomial.chebyshev.chebval(x, np.polynomial.chebyshev.chebder(unit)) if degree else 0 * x)
+    s = np.sqrt((edges[1:] ** 2 + edges[:-1] ** 2) / 2)
+    return 0.5 * (np.cos(theta) + 1), values(s), values(edges[1:]) - values(edges[:-1]), edges

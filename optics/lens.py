@@ -109,7 +109,8 @@ class Lens:
 
     def parameters(self) -> dict[str, Tensor]:
         """Every continuous parameter by name, such as `surface2.curvature_per_mm`, `surface2.asphere_4`,
-        `surface2.thickness_mm`, `surface2.semi_aperture_mm`, `surface2.medium.nd`; each of shape ().
+        `surface2.thickness_mm`, `surface2.semi_aperture_mm`, `surface2.medium.nd`; of shape () (the
+        coefficients of a dispersion formula: (n,)).
         """  # noqa: D205
         numbered = enumerate(self.surfaces, start=1)
         return {f"surface{i}.{name}": value for i, s in numbered for name, value in s.parameters().items()}
@@ -118,7 +119,8 @@ class Lens:
         """A lens with some of `parameters` replaced.
 
         Args:
-            values: New values by the names of `parameters`; tensors of shape () keep their gradients.
+            values: New values by the names of `parameters`; tensors, of the shape () or (n,) that stands there, keep
+                their gradients.
 
         Raises:
             InputError: An unknown name, a tensor of another shape or dtype, a number that cannot be.
@@ -129,13 +131,10 @@ class Lens:
             if name not in known:
                 raise InputError(f"parameter of lens {self.name}", repr(name), "a name of lens.parameters()")
             surface, _, own = name.partition(".")
-            tensor = (
-                value
-                if isinstance(value, Tensor)
-                else torch.as_tensor(value, dtype=known[name].dtype, device=known[name].device)
-            )
-            if tensor.shape != () or tensor.dtype != known[name].dtype:
-                found, wanted = f"{tensor.dtype} of shape {tuple(tensor.shape)}", f"{known[name].dtype} of shape ()"
+            old = known[name]
+            tensor = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=old.dtype, device=old.device)
+            if (tensor.shape, tensor.dtype) != (old.shape, old.dtype):
+                found, wanted = (f"{t.dtype} of shape {tuple(t.shape)}" for t in (tensor, old))
                 raise InputError(f"parameter {name} of lens {self.name}", found, wanted)
             grouped.setdefault(int(surface.removeprefix("surface")), {})[own] = tensor
         numbered = enumerate(self.surfaces, start=1)

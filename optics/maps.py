@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .disc import Array, DiscNodes, chebyshev_nodes, lagrange
 from .pupil import ChiefRays, Ellipses, bundle_rays, dioptre_per_mm
+from .rays import Fate
 from .tracing import trace
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def trace_maps(
     )
 
 
-def _mend(values: Tensor, alive: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
+def _mend(values: Tensor, why: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
     """Replace outermost nodes that are no part of the smooth map by extrapolation along their half line.
 
     Nodes lie up to the ellipse's edge, a little outside the bundle. There a ray may find no surface, reflect totally,
@@ -137,13 +138,15 @@ def _mend(values: Tensor, alive: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         values: Shape (R, nq, nw, c, n, m); x comes first.
-        alive: Whether the ray found every surface, shape (R, nq, nw, n, m).
+        why: `Fate` of each ray, shape (R, nq, nw, n, m).
         rho: Radii of the nodes, descending, shape (n,).
 
     Returns:
         Mended values, and whether that sufficed, shape (R,).
     """
     values = values.clone()
+    alive = why == Fate.ALIVE
+    ended = ~alive & (why != Fate.TOTAL_REFLECTION)
     for i in range(_MENDED_NODES - 1, -1, -1):
         weights = torch.from_numpy(lagrange(rho[i + 1 : i + 5].numpy(), rho[i : i + 1].numpy())[0])
         guess = torch.einsum("k,...km->...m", weights, values[..., i + 1 : i + 5, :])
@@ -152,4 +155,4 @@ def _mend(values: Tensor, alive: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
         astray = (x[..., i, :] - guess[:, :, :, 0]).abs() > _ASTRAY * way
         bad = ~alive[:, :, :, i] | astray
         values[..., i, :] = torch.where(bad[:, :, :, None], guess, values[..., i, :])
-    return values, alive[:, :, :, _MENDED_NODES:].flatten(1).all(1)
+    return values, (alive[:, :, :, _MENDED_NODES:].flatten(1).all(1) & ~ended.flatten(1).any(1))

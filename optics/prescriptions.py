@@ -35,7 +35,7 @@ _OWN_KEYS = frozenset((*_TEXT_KEYS, *_NUMBER_KEYS))
 # No lens is larger, no radius or aperture smaller: numbers beyond are slips, and squares of them leave float64.
 _LARGEST_MM, _SMALLEST_MM = 1e6, 1e-6
 _MOST_PX = 1_000_000
-_SHORTEST_UM, _LONGEST_UM = 0.01, 1000.0
+_SHORTEST_UM, _LONGEST_UM = 0.01, 30.0
 _LONGEST_NAME = 100
 
 

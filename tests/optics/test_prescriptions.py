@@ -95,7 +95,7 @@ def assert_same(a, b):
     for key in ("name", "title", "stop_surface", "sensor", "reference_wavelength_um", "focus_m", "nearest_m"):
         assert getattr(a, key) == getattr(b, key), key
     assert a.channels == b.channels
-    assert dict(a.source) == dict(b.source)
+    assert json.dumps(a.source) == json.dumps(b.source)
 
 
 # Reading and writing.
@@ -107,8 +107,7 @@ def test_a_bundled_lens_survives_load_save_load_to_the_last_bit(name, tmp_path):
     save(lens, tmp_path / "lens.json")
     again = load(tmp_path / "lens.json")
     assert_same(lens, again)
-    save(again, tmp_path / "again.json")
-    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "lens.json").read_bytes()
+    assert to_json(again) == to_json(lens)
 
 
 def test_every_kind_of_surface_survives_a_round_trip():
@@ -128,7 +127,7 @@ def test_numbers_of_an_optimisation_survive_to_the_last_bit(seed, tmp_path):
     lens = from_json(document())
     written = set()
     for _ in range(40):
-        factors = {n: float(v) * draw.uniform(0.9, 1.05) for n, v in lens.parameters().items() if "aperture" not in n}
+        factors = {n: v * draw.uniform(0.95, 1.02) for n, v in lens.parameters().items() if "aperture" not in n}
         focus, wave = draw.uniform(0.1, 9), draw.uniform(0.5, 0.6)
         other = replace(lens.with_parameters(factors), focus_m=focus, nearest_m=focus / 3, reference_wavelength_um=wave)
         save(other, tmp_path / "lens.json")
@@ -310,10 +309,14 @@ def test_saving_where_no_file_can_be_says_so(tmp_path):
 # What is wrong, and how it is said.
 
 TEXT = json.dumps(document(), indent=1)
+LINE_AFTER_NOTES = TEXT[: TEXT.index('"reference_')].count("\n") + 1
 FILES = [
     (b"", [":1: found", "complete JSON document"]),
     (TEXT[:900].encode(), [f":{TEXT[:900].count(chr(10)) + 1}: found", "complete JSON document"]),
-    (TEXT.replace('"notes": "own",', '"notes": "own"').encode(), [":9: found", "delimiter"]),
+    (
+        TEXT.replace('"notes": "own",', '"notes": "own"').encode(),
+        [f":{LINE_AFTER_NOTES}: found", "delimiter"],
+    ),
     (TEXT.encode("utf-16"), ["not text", "UTF-8"]),
     (bytes(range(256)), ["not text", "offset 128"]),
     (TEXT.replace("2.0", "NaN", 1).encode(), ["found NaN", "finite numbers"]),
@@ -496,43 +499,44 @@ PLACES = [path for path in places_of(document()) if path]
 
 def damage(data, path, how, junk):
     place = data
-    for step in path[:-1]:
-        if not isinstance(place, dict | list):
-            return
-        try:
+    try:
+        for step in path[:-1]:
             place = place[step]
-        except (KeyError, IndexError):
-            return
-    last = path[-1]
-    if not isinstance(place, dict | list) or (isinstance(place, list) and not 0 <= last < len(place)):
+        old = place[path[-1]]
+    except (KeyError, IndexError, TypeError):  # damaged already
         return
     if how == "delete":
-        if isinstance(place, list) or last in place:
-            del place[last]
+        del place[path[-1]]
     elif how == "repeat" and isinstance(place, list):
-        place.insert(last, copy.deepcopy(place[last]))
-    elif how == "scale" and isinstance(place, dict | list) and isinstance(junk, float):
-        old = place[last] if isinstance(place, list) or last in place else None
-        place[last] = old * junk if isinstance(old, float) else junk
-    else:
-        place[last] = junk
+        place.insert(path[-1], copy.deepcopy(old))
+    elif how == "scale" and isinstance(junk, float) and isinstance(old, float):
+        place[path[-1]] = old * junk
+    elif isinstance(place, dict | list):
+        place[path[-1]] = junk
+
+
+def read_or_refusal(make, where):
+    """The lens, or None where an InputError of one line named the file."""
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return make()
+        except InputError as error:
+            message = str(error)
+    assert message.startswith(where), message
+    assert "\n" not in message
+    assert len(message) < 600
+    return None
 
 
 def check_survival(data):
-    with warnings.catch_warnings(action="ignore"):
-        try:
-            lens = from_json(data, "fuzz")
-        except InputError as error:
-            message = str(error)
-            assert message.startswith("fuzz"), message
-            assert "\n" not in message
-            assert len(message) < 600
-            return False
-        assert_same(lens, from_json(json.loads(json.dumps(to_json(lens))), "again"))
+    lens = read_or_refusal(lambda: from_json(data, "fuzz"), "fuzz")
+    if lens is not None:
+        text = json.dumps(to_json(lens))
+        with warnings.catch_warnings(action="ignore"):
+            assert_same(lens, from_json(json.loads(text)))
         rays = Rays(f64([[0.0, 0.1, -1.0]]), f64([[0.0, 0.0, 1.0]]), f64(lens.reference_wavelength_um))
-        traced = trace(lens, rays)
-        assert bool(traced.position_mm.isfinite().all())
-    return True
+        assert bool(trace(lens, rays).position_mm.isfinite().all())
+    return lens is not None
 
 
 @given(
@@ -570,12 +574,7 @@ def test_a_file_with_a_damaged_byte_is_refused_or_read(tmp_path_factory, at, byt
     tail = b"" if how == "cut" else content[at + (how == "change") :]
     path = tmp_path_factory.getbasetemp() / "damaged.json"
     path.write_bytes(content[:at] + bytes([byte]) + tail)
-    with warnings.catch_warnings(action="ignore"):
-        try:
-            load(path)
-        except InputError as error:
-            assert str(path) in str(error)
-            assert "\n" not in str(error)
+    read_or_refusal(lambda: load(path), str(path))
 
 
 def test_channels_come_through_in_their_order():
