@@ -97,13 +97,6 @@ def run(args: Args) -> None:
     print("\n".join(describe(lens, float(depths_m[0]))))
 
     start = time.perf_counter()
-    fans = trace_fans(lens, DRAWN_RADII)
-    spot_depths_m = [float(depths_m[i]) for i in sorted({0, len(depths_m) // 2, len(depths_m) - 1})]
-    spots = find_spots(lens, DRAWN_RADII, spot_depths_m)
-    curves = find_field_curves(lens, CURVE_RADII)
-    facts_s = time.perf_counter() - start
-
-    start = time.perf_counter()
     with tqdm(total=len(depths_m) * len(radii) * len(lens.channels), unit="kernel", leave=False, disable=None) as bar:
         field = optics.psf_grid(
             lens,
@@ -119,6 +112,13 @@ def run(args: Args) -> None:
         f"PSF field            {depths} depths x {heights} image heights x {channels} channels, {field.kernel_px} px, "
         f"in {grid_s:.2f} s; loses at most {float(field.lost.max()):.1%} of a kernel's light"
     )
+
+    start = time.perf_counter()
+    fans = trace_fans(lens, DRAWN_RADII)
+    spot_depths_m = [float(depths_m[i]) for i in sorted({0, len(depths_m) // 2, len(depths_m) - 1})]
+    spots = find_spots(lens, DRAWN_RADII, spot_depths_m)
+    curves = find_field_curves(lens, CURVE_RADII)
+    facts_s = time.perf_counter() - start
 
     start = time.perf_counter()
     middle = min(1, channels - 1)

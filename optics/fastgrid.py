@@ -22,7 +22,7 @@ from psf.errors import InputError
 
 from .disc import Array, DiscNodes, lagrange
 from .geometric import LARGEST_KERNEL_PX, Kernels, image_scale, kernels_at
-from .landing import ring_edges
+from .landing import Sampling, ring_edges
 from .loops import sweep
 from .maps import depth_nodes, trace_maps, wavelength_nodes
 from .pupil import chief_rays, dioptre_per_mm, find_ellipses
@@ -75,9 +75,10 @@ def trace_grid(
     reference: Lens | None,
     oversample: int,
     sampling: GridSampling,
+    dtype: torch.dtype,
     on_progress: Progress | None,
 ) -> tuple[Kernels, float]:
-    """Kernels of a depth x radius grid; the arguments are those of `psf_grid`, checked.
+    """Kernels of a depth x radius grid; the arguments are those of `psf_grid`, checked, the lens on the CPU in float64.
 
     Returns:
         `kernels` (D, R, C, K, K), `lost` (D, R, C) and, as `beam`, the transmission (D, R, C); and the magnification.
@@ -85,7 +86,7 @@ def trace_grid(
     job = _Job(lens, depths_m, radii, channels, reference, sampling)
     if kernel_px is None:
         kernel_px = job.window_px()
-    return job.run(kernel_px, oversample, on_progress), job.scale
+    return job.run(kernel_px, oversample, dtype, on_progress), job.scale
 
 
 class _Job:
@@ -129,18 +130,20 @@ class _Job:
 
     def window_px(self) -> int:
         """The smallest odd window that holds 99 % of the light for 99 % of the kernels."""
-        if not self.maps.whole.any():
-            raise InputError(f"lens {self.lens.name}: kernel_px", "None", "a number (no field can be measured)")
-        by_channel = np.stack(
-            [self.extents[self.maps.whole][:, :, self.channel_of == c].sum(2) for c in range(len(self.channels))]
-        )
-        return int(2 * np.quantile(_reach(by_channel, _KEPT_LIGHT), _KEPT_KERNELS, method="higher") + 1)
+        colours = range(len(self.channels))
+        reach = np.stack([_reach(self.extents[:, :, self.channel_of == c].sum(2), _KEPT_LIGHT) for c in colours])
+        for f in np.flatnonzero(~self.maps.whole):
+            # A few depths will do: the blur of the others lies in between.
+            for d in range(0, len(self.depths_mm), 4):
+                coarse = self._plain_kernels(int(f), [d], kernel_px=None, oversample=1, sampling=Sampling(16, 32, 16))
+                reach[:, f, d : d + 4] = coarse.kernels.shape[-1] // 2
+        return int(2 * np.quantile(reach, _KEPT_KERNELS, method="higher") + 1)
 
-    def run(self, kernel_px: int, oversample: int, on_progress: Progress | None) -> Kernels:
+    def run(self, kernel_px: int, oversample: int, dtype: torch.dtype, on_progress: Progress | None) -> Kernels:
         """Everything but radius 0, which is there to compare with."""
         depths, fields, colours = len(self.depths_mm), len(self.q), len(self.channels)
         size = kernel_px * oversample
-        kernels = torch.empty(depths, fields, colours, size, size, dtype=torch.float32)
+        kernels = torch.empty(depths, fields, colours, size, size, dtype=dtype)
         beam = torch.zeros(depths, fields, colours, dtype=torch.float64)
         lost = torch.zeros_like(beam)
         mix = np.zeros((colours, len(self.share)))
@@ -239,20 +242,26 @@ class _Job:
 
     def _trace_plainly(self, kernels: Tensor, beam: Tensor, lost: Tensor, kernel_px: int, oversample: int) -> None:
         """Fields whose nodes did not all find every surface: bundles that end where a surface ends."""
-        depths = [1e-3 * d for d in self.depths_mm.tolist()]
+        depths = list(range(len(self.depths_mm)))
         for f in np.flatnonzero(~self.maps.whole):
-            found = kernels_at(
-                self.lens,
-                [float(self.radii[f])] * len(depths),
-                [0.0] * len(depths),
-                depths,
-                self.channels,
-                kernel_px=kernel_px,
-                reference=self.reference,
-                oversample=oversample,
-                check_loss=False,
-            )
-            kernels[:, f], beam[:, f], lost[:, f] = found.kernels.float(), found.beam, found.lost
+            found = self._plain_kernels(int(f), depths, kernel_px=kernel_px, oversample=oversample, sampling=Sampling())
+            kernels[:, f], beam[:, f], lost[:, f] = found.kernels.to(kernels.dtype), found.beam, found.lost
+
+    def _plain_kernels(
+        self, f: int, depths: list[int], *, kernel_px: int | None, oversample: int, sampling: Sampling
+    ) -> Kernels:
+        return kernels_at(
+            self.lens,
+            [float(self.radii[f])] * len(depths),
+            [0.0] * len(depths),
+            [1e-3 * float(self.depths_mm[d]) for d in depths],
+            self.channels,
+            kernel_px=kernel_px,
+            reference=self.reference,
+            oversample=oversample,
+            sampling=sampling,
+            check_loss=False,
+        )
 
 
 # Found by measurement against the reference kernels: see benchmarks/psf_grid.py.

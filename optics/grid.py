@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from psf import Channel, PolarPSFField, Provenance
 from psf.errors import InputError
@@ -24,10 +25,8 @@ from .pupil import chief_rays
 if TYPE_CHECKING:
     from .lens import Lens
 
-NEAREST_M = 0.1
 
-
-def default_depths_m(nearest_m: float = NEAREST_M, count: int = 20) -> Tensor:
+def default_depths_m(nearest_m: float = 0.1, count: int = 20) -> Tensor:
     """Depths uniform in dioptres from `nearest_m` to infinity, ascending; shape (count,), float64.
 
     Raises:
@@ -59,19 +58,18 @@ def psf_grid(
 
     Args:
         lens: The lens.
-        depths_m: Distances from the first vertex, ascending, inf allowed; by default 20, uniform in dioptres from 10 cm
-            to infinity.
+        depths_m: Distances from the first vertex, ascending, inf allowed; by default 20, uniform in dioptres from
+            `lens.nearest_m` (10 cm unless the file says otherwise) to infinity.
         radii: Image heights in 0..1, ascending; by default 20, evenly spaced.
         kernel_px: Odd window size; by default the smallest that holds 99 % of the light for 99 % of the kernels.
         wavelengths_um: Wavelengths of every channel, by default those of `lens.channels`.
         weights: Weights of the wavelengths, by default equal (or those of `lens.channels`).
         reference: The same lens focused at the reference distance. The field then belongs to the picture of the
-            reference
-            focus: it carries the magnification against it, and its kernels what is left of the breathing.
+            reference focus: it carries the magnification against it, and its kernels what is left of the breathing.
         oversample: Stored values per pixel and axis.
         sampling: How finely to sample.
         gradient: Whether kernels, transmission and lost light carry gradients in the lens's parameters. Every kernel is
-            then traced plainly, which takes longer.
+            then traced plainly, which takes longer, and traced again on the way back, which keeps memory small.
         dtype: Of the field.
         on_progress: Called with (kernels done, kernels in all).
 
@@ -81,7 +79,7 @@ def psf_grid(
     Raises:
         InputError: Depths or radii out of order or range, an image height without light, a window that loses over 20 %.
     """
-    depths, heights = _axes(depths_m, radii)
+    depths, heights = _axes(lens, depths_m, radii)
     channels = resolve_channels(lens, wavelengths_um, weights)
     check_kernel_px(kernel_px)
     if not 1 <= oversample <= 4:
@@ -90,18 +88,21 @@ def psf_grid(
         found = _plain_grid(lens, depths, heights, channels, kernel_px, reference, oversample, on_progress)
     else:
         with torch.no_grad():
+            # The loops are compiled for the CPU, and the maps need double precision.
             found = trace_grid(
-                lens,
+                lens.to("cpu", torch.float64),
                 depths,
                 heights,
                 channels,
                 kernel_px=kernel_px,
-                reference=reference,
+                reference=None if reference is None else reference.to("cpu", torch.float64),
                 oversample=oversample,
                 sampling=sampling or GridSampling(),
+                dtype=dtype,
                 on_progress=on_progress,
             )
     kernels, scale = found
+    device = lens.vertices_mm.device
     kernel_px = kernels.kernels.shape[-1] // oversample
     warn_of_loss(lens, kernels.lost.detach(), kernel_px)
     arguments = {
@@ -111,11 +112,11 @@ def psf_grid(
         "reference_focus_m": None if reference is None else reference.focus_m,
     }
     return PolarPSFField(
-        kernels=kernels.kernels.to(dtype),
-        transmission=kernels.beam.to(dtype),
-        lost=kernels.lost.clamp_min(0).to(dtype),
-        depths_m=depths.to(dtype),
-        radii=heights.to(dtype),
+        kernels=kernels.kernels.to(device, dtype),
+        transmission=kernels.beam.to(device, dtype),
+        lost=kernels.lost.clamp_min(0).to(device, dtype),
+        depths_m=depths.to(device, dtype),
+        radii=heights.to(device, dtype),
         image_shape_px=lens.sensor.image_shape_px,
         pitch_um=lens.sensor.pitch_um,
         channels=channels,
@@ -132,11 +133,14 @@ def psf_grid(
     )
 
 
-def _axes(depths_m: Sequence[float] | Tensor | None, radii: Sequence[float] | Tensor | None) -> tuple[Tensor, Tensor]:
-    depths = default_depths_m() if depths_m is None else torch.as_tensor(depths_m, dtype=torch.float64)
-    heights = (
-        torch.linspace(0, 1, 20, dtype=torch.float64) if radii is None else torch.as_tensor(radii, dtype=torch.float64)
+def _axes(
+    lens: Lens, depths_m: Sequence[float] | Tensor | None, radii: Sequence[float] | Tensor | None
+) -> tuple[Tensor, Tensor]:
+    f64 = torch.float64
+    depths = (
+        default_depths_m(lens.nearest_m) if depths_m is None else torch.as_tensor(depths_m, dtype=f64, device="cpu")
     )
+    heights = torch.linspace(0, 1, 20, dtype=f64) if radii is None else torch.as_tensor(radii, dtype=f64, device="cpu")
     for name, values in (("depths_m", depths), ("radii", heights)):
         if values.ndim != 1 or len(values) == 0:
             raise InputError(name, f"shape {tuple(values.shape)}", "a list of at least one number")
@@ -168,28 +172,29 @@ def _plain_grid(
     if kernel_px is None:
         with torch.no_grad():
             fast, _ = trace_grid(
-                lens,
+                lens.to("cpu", torch.float64),
                 depths_m,
                 radii,
                 channels,
                 kernel_px=None,
-                reference=reference,
+                reference=None if reference is None else reference.to("cpu", torch.float64),
                 oversample=1,
                 sampling=GridSampling(rings=16),
+                dtype=torch.float32,
                 on_progress=None,
             )
             kernel_px = fast.kernels.shape[-1]
     scale = 1.0 if reference is None else image_scale(lens, reference)
     # Radius 0 comes first: transmission is against the axis.
     heights = [0.0, *radii.tolist()]
-    rows: list[Kernels] = []
-    for i, depth in enumerate(depths_m.tolist()):
-        places = [depth] * len(heights)
-        row = kernels_at(
+    unit = lens.vertices_mm.detach()
+
+    def row(depth_m: float) -> tuple[Tensor, Tensor, Tensor]:
+        found = kernels_at(
             lens,
             heights,
             [0.0] * len(heights),
-            places,
+            [depth_m] * len(heights),
             channels,
             kernel_px=kernel_px,
             reference=reference,
@@ -198,10 +203,16 @@ def _plain_grid(
             gradient=True,
             check_loss=False,
         )
-        jacobian = chief_rays(reference or lens, torch.tensor(heights, dtype=radii.dtype), lens).mapping(1e3 * depth)
-        light = row.beam / row.beam[:1] * (jacobian / jacobian[:1])[:, None]
-        rows.append(Kernels(row.kernels[1:], row.lost[1:], light[1:]))
+        chief = chief_rays(reference or lens, torch.tensor(heights, dtype=radii.dtype).to(unit), lens)
+        jacobian = chief.mapping(1e3 * depth_m)
+        light = found.beam / found.beam[:1] * (jacobian / jacobian[:1])[:, None]
+        return found.kernels[1:], found.lost[1:], light[1:]
+
+    rows: list[tuple[Tensor, Tensor, Tensor]] = []
+    for i, depth_m in enumerate(depths_m.tolist()):
+        # Recorded row by row, a default grid would hold gigabytes of sub-rays until the way back.
+        rows.append(checkpoint(row, depth_m, use_reentrant=False) if torch.is_grad_enabled() else row(depth_m))
         if on_progress:
             on_progress((i + 1) * len(radii) * len(channels), len(depths_m) * len(radii) * len(channels))
-    stacked = [torch.stack([getattr(row, name) for row in rows]) for name in ("kernels", "lost", "beam")]
-    return Kernels(*stacked), scale
+    kernels, lost, light = (torch.stack(parts) for parts in zip(*rows, strict=True))
+    return Kernels(kernels, lost, light), scale

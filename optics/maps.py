@@ -114,7 +114,7 @@ def trace_maps(
     )
     x = traced.position_mm[..., 0] - scale * spread(chief.radius_mm)
     values, whole = _mend(
-        torch.cat([torch.stack([x, traced.position_mm[..., 1]], dim=3), chosen], dim=3), traced.alive, rho
+        torch.cat([torch.stack([x, traced.position_mm[..., 1]], dim=3), chosen], dim=3), traced.lost_why, rho
     )
     # rho descends along the nodes: a rise along them is a fall outwards.
     inner, outer = values[:, :, :, 2:, 1:], values[:, :, :, 2:, :-1]

@@ -314,15 +314,15 @@ def _channel(entry: _Entry) -> Channel:
 
 def _media(entry: _Entry) -> dict[str, Medium]:
     data = _Entry(entry.data.get("media", {}), entry.file, "media").data
-    media = {name: medium_from_entry(name, value, f"{entry.file}: media[{name!r}]") for name, value in data.items()}
+    where = f"{entry.file}: media"
+    media = {name: medium_from_entry(name, value, f"{where}[{name!r}]") for name, value in data.items()}
     if not isinstance(media.get("air", Air()), Air):
-        raise InputError(f"{entry.file}: media['air']", "another medium", "air, or another name for it")
+        raise InputError(f"{where}['air']", "another medium", "air, or another name for it")
     return media
 
 
 def _surface(row: _Entry, media: Mapping[str, Medium]) -> Surface:
-    shape = _shape(row)
-    semi = row.number("semi_aperture_mm", _SMALLEST_MM, _LARGEST_MM)
+    shape, semi = _shape(row), row.number("semi_aperture_mm", _SMALLEST_MM, _LARGEST_MM)
     if shape.end_mm < semi * (1 - 1e-9):
         expected = f"at most {shape.end_mm:.6g}, where the surface ends"
         raise InputError(row.at("semi_aperture_mm"), semi, expected)
@@ -422,8 +422,7 @@ def _named_media(lens: Lens) -> tuple[list[str], dict[str, Any]]:
 
 def _row(index: int, surface: Surface, medium: str, *, is_stop: bool) -> dict[str, Any]:
     shape = surface.shape
-    row: dict[str, Any] = {"index": index, "kind": "stop" if is_stop and isinstance(shape, Plane) else "plane"}
-    row |= {"radius_mm": None, "conic_k": 0.0}
+    row: dict[str, Any] = {"index": index, "kind": "stop" if is_stop else "plane", "radius_mm": None, "conic_k": 0.0}
     row |= {"thickness_to_next_mm": _plain(surface.thickness_mm), "semi_aperture_mm": _plain(surface.semi_aperture_mm)}
     row["medium_after"] = medium
     if isinstance(shape, Plane):
@@ -437,12 +436,10 @@ def _row(index: int, surface: Surface, medium: str, *, is_stop: bool) -> dict[st
             row["curvature_per_mm"] = curvature
     row["conic_k"] = _plain(shape.conic_k)
     if isinstance(shape, Conic):
-        row["kind"] = "conic" if row["conic_k"] else "sphere"
-        return row
-    row["kind"] = "even_asphere" if isinstance(shape, EvenAsphere) else "odd_asphere"
+        return row | {"kind": "conic" if row["conic_k"] else "sphere"}
     terms = zip(shape.powers, shape.coefficients.detach().tolist(), strict=True)
-    row["asphere_coefficients"] = {str(p): a for p, a in terms}
-    return row
+    kind = "even_asphere" if isinstance(shape, EvenAsphere) else "odd_asphere"
+    return row | {"kind": kind, "asphere_coefficients": {str(p): a for p, a in terms}}
 
 
 def _plain(value: Tensor) -> float:

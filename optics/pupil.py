@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _FAN = 257
 _STEEPEST_SINE = 0.98
 _NEWTON_STEPS = 8
+# Bundles at the corner end in tips: fewer half lines than this pass them by.
+_RIM_ANGLES = 37
 # Step of the chief-ray angle (as a sine) for the Jacobian of the mapping; its error is of second order.
 _JACOBIAN_STEP = 1e-4
 # The field on the axis is taken this far off it (in half diagonals), where the crossing with the axis is defined.
@@ -180,8 +182,8 @@ def find_ellipses(lens: Lens, chief: ChiefRays, depths_mm: Tensor, wavelengths_u
     Args:
         lens: The lens.
         chief: Its chief rays, R of them.
-        depths_mm: Depths that matter, any number.
-        wavelengths_um: Wavelengths that matter, any number.
+        depths_mm: Depths that matter, shape (D,).
+        wavelengths_um: Wavelengths that matter, shape (W,).
 
     Raises:
         InputError: A field from which no ray reaches the sensor.
@@ -191,7 +193,6 @@ def find_ellipses(lens: Lens, chief: ChiefRays, depths_mm: Tensor, wavelengths_u
         depths = torch.stack([depths_mm.min(), depths_mm.max()])
         waves = torch.stack([wavelengths_um.min(), wavelengths_um.max()])
         z, t = chief.crossing_mm.detach(), chief.slope.detach()
-        angles = torch.linspace(0, math.pi, 13, dtype=z.dtype, device=z.device)
         q = dioptre_per_mm(z[:, None], depths[None, :])
         count = len(z)
 
@@ -201,21 +202,33 @@ def find_ellipses(lens: Lens, chief: ChiefRays, depths_mm: Tensor, wavelengths_u
             )
             return trace(lens, rays).alive
 
+        def rims(start: Tensor, angle: Tensor, halvings: int) -> tuple[Tensor, Tensor]:
+            # How far light comes from `start`, at least and at most; (R, 2, 2, A).
+            cosine, sine = torch.cos(angle), torch.sin(angle)
+            reach = torch.full((count, 2, 2, angle.shape[-1]), 0.5 * scale, dtype=z.dtype, device=z.device)
+            inner = torch.zeros_like(reach)
+            for _ in range(5):
+                ok = alive(start + reach * cosine, reach * sine)
+                inner = torch.where(ok, reach, inner)
+                reach = torch.where(ok, 2 * reach, reach)
+                if not bool(ok.any()):
+                    break
+            for _ in range(halvings):
+                middle = 0.5 * (inner + reach)
+                ok = alive(start + middle * cosine, middle * sine)
+                inner, reach = torch.where(ok, middle, inner), torch.where(ok, reach, middle)
+            return inner, reach
+
+        # A chief ray may pass close to the rim, and a bundle at the corner is narrow: first its middle and its aspect,
+        # then half lines that are even over an ellipse of that shape.
+        angles = torch.linspace(0, math.pi, _RIM_ANGLES, dtype=z.dtype, device=z.device)
         start = _starts(alive, lens, chief, scale, angles)
-        cosine, sine = torch.cos(angles), torch.sin(angles)
-        reach = torch.full((count, 2, 2, len(angles)), 0.5 * scale, dtype=z.dtype, device=z.device)
-        inner = torch.zeros_like(reach)
-        for _ in range(5):
-            ok = alive(start + reach * cosine, reach * sine)
-            inner = torch.where(ok, reach, inner)
-            reach = torch.where(ok, 2 * reach, reach)
-            if not bool(ok.any()):
-                break
-        for _ in range(9):
-            middle = 0.5 * (inner + reach)
-            ok = alive(start + middle * cosine, middle * sine)
-            inner, reach = torch.where(ok, middle, inner), torch.where(ok, reach, middle)
-        u, v = (start + reach * cosine).reshape(count, -1), (reach * sine).reshape(count, -1)
+        inner, outer = rims(start, angles[[0, _RIM_ANGLES // 2, -1]], 5)
+        start = start + 0.5 * (inner[..., :1] - inner[..., 2:])
+        aspect = 2 * outer[..., 1:2] / (outer[..., :1] + outer[..., 2:])
+        even = torch.atan2(aspect * torch.sin(angles), torch.cos(angles))
+        _, outer = rims(start, even, 9)
+        u, v = (t.reshape(count, -1) for t in (start + outer * torch.cos(even), outer * torch.sin(even)))
         centre, a, b = _enclosing_ellipses(u.cpu().numpy(), v.cpu().numpy())
         margin = 1.015
         return Ellipses(

@@ -1,6 +1,7 @@
 """The examples as a user runs them: in a process of their own, from another folder."""
 
 import csv
+import importlib.util
 import json
 import math
 import os
@@ -31,6 +32,38 @@ def environment():
 def run(folder, *arguments):
     command = [sys.executable, str(EXAMPLE), *map(str, arguments)]
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def trace_lens():
+    """The example as a module: most refusals need no process of their own."""
+    spec = importlib.util.spec_from_file_location("trace_lens", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["trace_lens"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["trace_lens"]
+
+
+@pytest.fixture
+def refuse(trace_lens, tmp_path, monkeypatch, capsys):
+    """Runs the example in `tmp_path`, which must refuse in one line and leave what was there."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(arguments, words):
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        assert trace_lens.main(arguments) == 2
+        check_line(capsys.readouterr().err, words)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+    return call
+
+
+def check_line(text, words):
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
+    for word in ["error: ", *words]:
+        assert word in lines[0]
 
 
 def prescription(**changes):
@@ -155,9 +188,8 @@ def test_arguments_change_the_camera(tmp_path):
     ],
     ids=" ".join,
 )
-def test_arguments_that_cannot_be_are_one_line_and_exit_code_2(tmp_path, arguments, words):
-    expect_refusal(run(tmp_path, *arguments, "--quick"), words)
-    assert not list(tmp_path.iterdir())
+def test_arguments_that_cannot_be_are_one_line_and_exit_code_2(refuse, arguments, words):
+    refuse([*arguments, "--quick"], words)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +198,7 @@ def test_arguments_that_cannot_be_are_one_line_and_exit_code_2(tmp_path, argumen
         ('{"schema": "psfield-lens-1", "name": "half', ["lens.json:1", "JSON"]),
         ("", ["lens.json"]),
         (with_surface(0, medium_after="UNOBTAINIUM"), ["lens.json", "surfaces[0]", "UNOBTAINIUM"]),
-        (with_surface(0, radius_mm=math.nan), ["lens.json", "surfaces[0]", "radius_mm", "nan"]),
+        (with_surface(0, radius_mm=math.nan), ["lens.json", "NaN"]),
         (with_surface(0, thickness_to_next_mm=-1.0), ["lens.json", "surfaces[0]", "thickness_to_next_mm", "-1.0"]),
         (with_surface(0, kind="mirror"), ["lens.json", "surfaces[0]", "kind", "mirror"]),
         (prescription(stop_surface_index=99), ["lens.json", "stop_surface_index", "99"]),
@@ -174,44 +206,52 @@ def test_arguments_that_cannot_be_are_one_line_and_exit_code_2(tmp_path, argumen
     ],
     ids=["truncated", "empty", "glass", "nan", "thickness", "kind", "stop", "sensor"],
 )
-def test_lens_file_that_cannot_be_is_one_line_and_exit_code_2(tmp_path, content, words):
-    path = tmp_path / "lens.json"
-    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-    expect_refusal(run(tmp_path, "lens.json", "--quick"), words)
-    assert list(tmp_path.iterdir()) == [path]
+def test_lens_file_that_cannot_be_is_one_line_and_exit_code_2(refuse, tmp_path, content, words):
+    text = content if isinstance(content, str) else json.dumps(content)
+    (tmp_path / "lens.json").write_text(text, encoding="utf-8")
+    refuse(["lens.json", "--quick"], words)
 
 
-def expect_refusal(done, words):
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no_such_lens"], ["no_such_lens", "no such file"]),
+        (["lens.json"], ["lens.json:1", "JSON"]),
+        (["f2.2_fixedfocus", "--kernel-px", "5", "--quick"], ["f2.2_fixedfocus", "kernel_px", "loses"]),
+    ],
+    ids=["missing", "truncated", "window"],
+)
+def test_refusal_of_a_process_is_one_line_on_stderr_and_exit_code_2(tmp_path, arguments, words):
+    half = '{"schema": "psfield-lens-1", "name": "half'
+    (tmp_path / "lens.json").write_text(half, encoding="utf-8")
+    done = run(tmp_path, *arguments)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    for word in ["error: ", *words]:
-        assert word in lines[0]
+    check_line(done.stderr, words)
+    assert [path.name for path in tmp_path.iterdir()] == ["lens.json"]
 
 
 @pytest.mark.parametrize(
     "arguments", [[], ["f2.2_fixedfocus", "--depths", "many"], ["f2.2_fixedfocus", "--no-such-flag"]]
 )
-def test_command_line_that_cannot_be_parsed_exits_with_2(tmp_path, arguments):
-    done = run(tmp_path, *arguments)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert done.stderr
+def test_command_line_that_cannot_be_parsed_exits_with_2(trace_lens, tmp_path, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        trace_lens.main(arguments)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
-def test_out_that_is_a_file_is_refused_before_anything_is_computed(tmp_path):
+def test_out_that_is_a_file_is_refused(refuse, tmp_path):
     (tmp_path / "out").write_text("mine", encoding="utf-8")
-    expect_refusal(run(tmp_path, "f2.2_fixedfocus", "--quick"), ["--out", "out"])
-    assert (tmp_path / "out").read_text(encoding="utf-8") == "mine"
+    refuse(["f2.2_fixedfocus", "--quick"], ["--out", "out"])
 
 
-def test_window_that_cuts_some_light_is_a_warning_of_one_line(tmp_path):
-    arguments = ("--quick", "--depths", 2, "--radii", 2, "--nearest-m", 1, "--kernel-px", 9)
-    done = run(tmp_path, "f2.2_fixedfocus", *arguments)
-    assert done.returncode == 0, done.stderr
-    lines = done.stderr.strip().splitlines()
+def test_window_that_cuts_some_light_is_a_warning_of_one_line(trace_lens, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--depths", "2", "--radii", "2", "--nearest-m", "1", "--kernel-px", "15"]
+    assert trace_lens.main(["f2.2_fixedfocus", *arguments]) == 0
+    lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("warning: ")
     assert "loses" in lines[0]

@@ -96,13 +96,14 @@ def test_spots_have_the_size_and_place_of_the_kernels(name, depth_m):
 
 @pytest.mark.parametrize("depth_m", [0.3, math.inf])
 def test_rms_is_that_of_many_real_rays(depth_m):
-    # Plain twin: 30,000 rays of the axial bundle, of which nothing is interpolated. Both see the rim alike to 0.3 %.
+    # Plain twin: 30,000 rays of the axial bundle, of which nothing is interpolated. It sees the rim to a ring, 1 %,
+    # and what lands farthest comes from there.
     lens = optics.load("cooke_triplet")
     spots = find_spots(lens, (0.0, 0.5), (depth_m,), GREEN, rings=100)
     x, y, light = (t[0, :, 0] for t in (spots.x_um, spots.y_um, spots.light))
     middle = (light * x).sum(-1, keepdim=True)
     plain = (light * ((x - middle) ** 2 + y**2)).sum(-1).sqrt()
-    assert torch.allclose(spots.rms_um[0, :, 0], plain, rtol=0.003)
+    assert torch.allclose(spots.rms_um[0, :, 0], plain, rtol=0.006)
 
 
 def test_spots_are_symmetric_and_their_light_adds_up(vignetted):

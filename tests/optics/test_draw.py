@@ -2,6 +2,7 @@
 
 import io
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_cemented_elements_share_their_surface():
     outlines = polygons(draw.plot_layout(lens, trace_fans(lens, (0.0,))))
     shared = [
         sum(float(np.abs(second - point).sum(1).min()) < 1e-9 for point in first)
-        for first, second in zip(outlines[:-1], outlines[1:], strict=True)
+        for first, second in pairwise(outlines)
     ]
     assert max(shared) > 100
 
@@ -59,7 +60,7 @@ def test_elements_do_not_reach_into_each_other_on_the_axis(name):
     for outline in outlines:
         near_axis = outline[np.abs(outline[:, 1]) < 1e-9, 0]
         spans.append((near_axis.min(), near_axis.max()))
-    assert all(first[1] <= second[0] + 1e-9 for first, second in zip(spans[:-1], spans[1:], strict=True))
+    assert all(first[1] <= second[0] + 1e-9 for first, second in pairwise(spans))
 
 
 def test_layout_is_to_scale_and_shows_all_rays_and_the_sensor():

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from optics import load
 from optics.glass import AIR, ConstantIndex
 from optics.lens import Lens, Sensor
 from optics.paraxial import conjugate, first_order
-from optics import load
 from optics.rays import Rays
 from optics.surface import Conic, EvenAsphere, Plane, PolynomialAsphere, Surface
 from optics.tracing import trace
