@@ -21,7 +21,6 @@ import json
 import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -297,25 +296,32 @@ def print_times(name: str, peer: Peer | None, peer_depths: int, repeats: int) ->
 # Memory.
 
 
+# A process begins with its parent's peak in `ru_maxrss`; Linux tells the peak of the program itself beside it.
+PEAK = """
+import pathlib, re, resource, sys
+status = pathlib.Path("/proc/self/status")
+if status.is_file():
+    print(float(re.search(r"VmHWM:\\s*(\\d+)", status.read_text())[1]) / 2**10)
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
+"""
+
+
 def peak_mib(job: str) -> float:
     """Peak resident memory of a fresh process that imports the packages and does `job`."""
-    code = (
-        "import resource, sys, warnings\nwarnings.simplefilter('ignore')\nimport optics\n"
-        f"{job}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
+    code = f"import warnings\nwarnings.simplefilter('ignore')\nimport optics\n{job}\n{PEAK}"
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=True)
-    # Kilobytes on Linux, bytes on macOS.
-    return float(done.stdout.split()[-1]) / (2**20 if sys.platform == "darwin" else 2**10)
+    return float(done.stdout.split()[-1])
 
 
 def print_memory(name: str) -> None:
     bare = peak_mib("")
     grid = peak_mib(f"optics.psf_grid(optics.load({name!r}), kernel_px={KERNEL_PX})")
     window = peak_mib(f"optics.psf_grid(optics.load({name!r}))")
-    print(f"\npeak memory: {grid:.0f} MiB for {name}, {KERNEL_PX} px; {window:.0f} MiB with the automatic window; ")
-    print(f"of these {bare:.0f} MiB are the imports alone")
+    shown = f"{grid:.0f} MiB for {name}, {KERNEL_PX} px; {window:.0f} MiB with the automatic window"
+    print(f"\npeak memory: {shown}; {bare:.0f} MiB for the imports alone")
 
 
 def main(
@@ -369,8 +375,7 @@ def main(
         print_times(lens, rival, peer_depths, repeats)
     if memory:
         print_memory(lens)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"\nload at the end {os.getloadavg()[0]:.1f}; this process peaked at {peak / 2**10:.0f} MiB")
+    print(f"\nload at the end {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

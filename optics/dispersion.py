@@ -225,7 +225,7 @@ def _spline_bends(knots: Tensor, values: Tensor) -> Tensor:
 
 
 def check_wavelength(wavelength_um: Tensor) -> None:
-    """Refuse what is no floating-point tensor; values are the caller's (a look at them would stall a GPU)."""
+    """Refuse what is no floating-point tensor (any shape); values are the caller's (a look would stall a GPU)."""
     if not isinstance(wavelength_um, Tensor) or not wavelength_um.is_floating_point():
         raise InputError("wavelength_um", type(wavelength_um).__name__, "a floating-point tensor")
 

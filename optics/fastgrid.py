@@ -22,7 +22,7 @@ from psf.errors import InputError
 
 from .disc import Array, DiscNodes, lagrange
 from .geometric import LARGEST_KERNEL_PX, Kernels, image_scale, kernels_at
-from .landing import Sampling, ring_edges
+from .landing import Sampling, ring_edges, ring_places
 from .loops import sweep
 from .maps import depth_nodes, trace_maps, wavelength_nodes
 from .pupil import chief_rays, dioptre_per_mm, find_ellipses
@@ -218,6 +218,7 @@ class _Job:
         opened: NDArray[np.int64],
     ) -> None:
         phi = math.pi * (np.arange(2 * rings) + 0.5) / (2 * rings)
+        edges = ring_edges(rings)
         sweep(
             np.ascontiguousarray(tasks),
             self.maps.coefficients,
@@ -228,7 +229,8 @@ class _Job:
             self.nodes.table(phi, odd=False),
             self.nodes.table(phi, odd=True),
             phi,
-            ring_edges(rings),
+            edges,
+            ring_places(edges),
             self.charts,
             np.ascontiguousarray(self.q[:, rows.start : rows.stop]),
             self.channel_of,

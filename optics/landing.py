@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 _COARSE_POINTS, _FINE_POINTS, _SCAN_TO = 25, 49, 1.05
 _BISECTIONS = 26
-RING_POWER = 0.6
+# Width of the outermost ring against an even division.
+_RIM_WIDTH = 0.6
+# Place of the innermost sub-rays in their cells, by the flattest middle of a defocused disc.
+_INNERMOST = 0.6
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,22 @@ class Landing:
 
 
 def ring_edges(rings: int) -> Array:
-    """Edges of the rings of cells in 0..1, shape (rings + 1,): between equal area (power 0.5) and equal radius (1)."""
-    return (np.arange(rings + 1) / rings) ** RING_POWER
+    """Edges of the rings of cells in 0..1, shape (rings + 1,).
+
+    Thin at the rim, where caustics lie, and not much thicker in the middle, where a wide first ring would leave a hole.
+    """
+    at = np.arange(rings + 1) / rings
+    return at * (1 + (1 - _RIM_WIDTH) * (1 - at))
+
+
+def ring_places(edges: Array) -> Array:
+    """Where the sub-rays of rings with these edges (N + 1,) lie, shape (N,): at half of each cell's area.
+
+    The innermost cells are wedges; boxes round their half areas would leave a hole, so theirs lie a little further in.
+    """
+    places = np.sqrt(0.5 * (edges[1:] ** 2 + edges[:-1] ** 2))
+    places[0] = _INNERMOST * edges[1]
+    return np.asarray(places)
 
 
 def land(
@@ -111,7 +128,7 @@ def land(
     rho_edges = inner + s_edges[:, None] * width
     squares = rho_edges**2
     area = 0.5 * (squares[:, 1:] - squares[:, :-1]) * (math.pi / sampling.angles)
-    rho = inner + ((s_edges[1:] ** 2 + s_edges[:-1] ** 2) / 2).sqrt()[:, None] * width
+    rho = inner + torch.from_numpy(ring_places(s_edges.cpu().numpy())).to(phi)[:, None] * width
     light = area * bundles.density(rho)
 
     def flat(t: Tensor) -> Tensor:
@@ -255,5 +272,5 @@ def _radial(nodes: int, rings: int, *, ended: bool) -> tuple[Array, Array, Array
     def values(s: Array) -> Array:
         return np.asarray(np.polynomial.chebyshev.chebvander(2 * s - 1, count - 1) @ to_coefficients)
 
-    s = np.sqrt((edges[1:] ** 2 + edges[:-1] ** 2) / 2)
+    s = ring_places(edges)
     return 0.5 * (np.cos(theta) + 1), values(s), values(edges[1:]) - values(edges[:-1]), edges

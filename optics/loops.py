@@ -246,6 +246,7 @@ def sweep(  # type: ignore[no-untyped-def]
     sines,
     phi,
     edges,
+    ring,
     charts,
     dioptres,
     channel_of,
@@ -268,7 +269,8 @@ def sweep(  # type: ignore[no-untyped-def]
         cosines: (2, m/2, A) and
         sines: (2, m/2, A) harmonics at the angles.
         phi: (A,) angles of half the pupil.
-        edges: (N + 1,) edges of the rings in 0..1.
+        edges: (N + 1,) edges of the rings in 0..1,
+        ring: (N,) and the places of their sub-rays.
         charts: (R, 4) slope of the chief ray, centre and semi-axes of the ellipse.
         dioptres: (R, D) 1 / distance of the object from the pupil plane, 0 at infinity.
         channel_of: (W,) channel of each wavelength; wavelengths of a channel stand together.
@@ -284,7 +286,6 @@ def sweep(  # type: ignore[no-untyped-def]
     angles, rings = len(phi), len(edges) - 1
     measuring = extents.shape[-1] > 0
     dphi = np.pi / angles
-    ring = np.sqrt(0.5 * (edges[1:] ** 2 + edges[:-1] ** 2))
     powers = np.ones((2 * n, rings))
     for p in range(1, 2 * n):
         powers[p] = powers[p - 1] * ring
