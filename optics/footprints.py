@@ -53,7 +53,7 @@ def deposit(
 
 
 def spline_width(width_px: Tensor, factor: float) -> Tensor:
-    """Knot spacing, shape (...), of the spline whose standard deviation is `factor` times that of a box of `width_px`."""
+    """Knot spacing (...) of the spline with `factor` times the standard deviation of a box of `width_px` (...)."""
     # Box: w / sqrt(12); quadratic B-spline of knot spacing h: h / 2.
     return width_px * (2 * factor / math.sqrt(12))
 

@@ -230,7 +230,7 @@ def check_kernel_px(kernel_px: int | None) -> None:
 
 
 def warn_of_loss(lens: Lens, lost: Tensor, kernel_px: int) -> None:
-    """Warn, or raise InputError, where a window of `kernel_px` loses too much of the light: `lost` of any shape (...)."""
+    """Warn, or raise InputError, where a window of `kernel_px` loses too much light: `lost` of any shape (...)."""
     worst = float(lost.max())
     if worst > LOST_ERROR:
         found = f"{kernel_px} px, which loses {worst:.1%} of the light of a kernel"

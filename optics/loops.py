@@ -15,7 +15,7 @@ from numba import njit, prange
 
 # Points of the scan for notches, and what narrows a root down.
 _SCAN = 96
-_BISECTIONS = 24
+_ROOT_STEPS = 10
 _NEWTON = 7
 _MOST_PATCHES = 3
 # Narrower than any difference that a pixel could show; keeps divisions by the width finite.
@@ -96,47 +96,78 @@ def single_rims(g, rim, scratch):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def _largest(g, j, rho):  # type: ignore[no-untyped-def]
-    """Largest clearance (S, P, A) of any surface on half line j at rho: positive is outside."""
-    worst = -1.0e30
-    for s in range(len(g)):
-        v = 0.0
-        for p in range(g.shape[1] - 1, -1, -1):
-            v = v * rho + g[s, p, j]
-        worst = max(worst, v)
-    return worst
+def _clearance(g, s, j, rho):  # type: ignore[no-untyped-def]
+    """Clearance of one surface of g (S, P, A) on half line j at rho."""
+    v = 0.0
+    for p in range(g.shape[1] - 1, -1, -1):
+        v = v * rho + g[s, p, j]
+    return v
 
 
 @njit(**OPTIONS)
-def all_rims(g, low, high, patches):  # type: ignore[no-untyped-def]
-    """All intervals of light, (A, patches) each, by a scan and bisection. Returns how many half lines end in light."""
+def scan(g, steps, largest, binding, scratch):  # type: ignore[no-untyped-def]
+    """Largest clearance (I, A) of any surface at steps (I,) along every half line, and the surface that has it."""
+    value = scratch[0]
+    for i in range(len(steps)):
+        rho = steps[i]
+        for s in range(len(g)):
+            value[:] = g[s, g.shape[1] - 1]
+            for p in range(g.shape[1] - 2, -1, -1):
+                row = g[s, p]
+                for j in range(len(value)):
+                    value[j] = value[j] * rho + row[j]
+            for j in range(len(value)):
+                if s == 0 or value[j] > largest[i, j]:
+                    largest[i, j], binding[i, j] = value[j], s
+
+
+@njit(**OPTIONS)
+def _root(g, s, j, live, dead):  # type: ignore[no-untyped-def]
+    """Where the clearance of surface s passes zero between a live and a dead place: false position (Illinois)."""
+    f_live, f_dead = _clearance(g, s, j, live), _clearance(g, s, j, dead)
+    if f_live >= 0.0:
+        return live
+    side = 0
+    for _ in range(_ROOT_STEPS):
+        middle = (live * f_dead - dead * f_live) / (f_dead - f_live)
+        f = _clearance(g, s, j, middle)
+        if f > 0.0:
+            dead, f_dead = middle, f
+            f_live = 0.5 * f_live if side == 1 else f_live
+            side = 1
+        else:
+            live, f_live = middle, f
+            f_dead = 0.5 * f_dead if side == -1 else f_dead
+            side = -1
+    return 0.5 * (live + dead) if abs(live - dead) < 1e-9 else (live * f_dead - dead * f_live) / (f_dead - f_live)
+
+
+@njit(**OPTIONS)
+def all_rims(g, low, high, patches, scratch):  # type: ignore[no-untyped-def]
+    """Intervals of light, (patches, A) each, by a scan and false position; returns how many half lines end in light."""
+    angles = g.shape[2]
+    # Denser towards the rim, where notches leave thin crescents.
+    steps = 1.0 - (1.0 - np.arange(_SCAN + 1) / _SCAN) ** 1.5
+    largest, binding = np.empty((_SCAN + 1, angles)), np.empty((_SCAN + 1, angles), dtype=np.int64)
+    scan(g, steps, largest, binding, scratch)
     opened = 0
-    for j in range(g.shape[2]):
-        count, inside = 0, _largest(g, j, 0.0) <= 0.0
+    for j in range(angles):
+        count, inside = 0, largest[0, j] <= 0.0
         low[:, j], high[:, j] = 0.0, 0.0
-        before = 0.0
-        opened += 1 if _largest(g, j, 1.0) <= 0.0 else 0
+        opened += 1 if largest[_SCAN, j] <= 0.0 else 0
         for i in range(1, _SCAN + 1):
-            # Denser towards the rim, where notches leave thin crescents.
-            rho = 1.0 - (1.0 - i / _SCAN) ** 1.5
-            now = _largest(g, j, rho) <= 0.0 and i < _SCAN
-            if now != inside:
-                a, b = before, rho
-                for _ in range(_BISECTIONS):
-                    middle = 0.5 * (a + b)
-                    if (_largest(g, j, middle) <= 0.0) == inside:
-                        a = middle
-                    else:
-                        b = middle
-                if now:
-                    low[count, j] = 0.5 * (a + b)
-                else:
-                    high[count, j] = 0.5 * (a + b)
-                    count += 1
-                inside = now
-                if count == _MOST_PATCHES:
-                    break
-            before = rho
+            now = largest[i, j] <= 0.0
+            if now and not inside:
+                low[count, j] = _root(g, binding[i - 1, j], j, steps[i], steps[i - 1])
+            elif inside and not now:
+                high[count, j] = _root(g, binding[i, j], j, steps[i - 1], steps[i])
+                count += 1
+            inside = now
+            if count == _MOST_PATCHES:
+                break
+        if inside and count < _MOST_PATCHES:
+            high[count, j] = 1.0
+            count += 1
         patches[j] = count
     return opened
 
@@ -310,7 +341,7 @@ def sweep(  # type: ignore[no-untyped-def]
             to_lines(combined, cosines, sines, lines)
             most = 1
             if notched[f]:
-                opened[f, d] += all_rims(lines[2:], low, high, patches)
+                opened[f, d] += all_rims(lines[2:], low, high, patches, scratch)
                 most = max(1, patches.max())
             else:
                 opened[f, d] += single_rims(lines[2:], high[0], scratch)

@@ -18,6 +18,7 @@ from typing import Any
 LENSES = Path(__file__).parents[1] / "lenses"
 SCALE = 3.725  # 3.278 mm to 12.21 mm: the image circle of 2.923 mm covers the half diagonal of 10.886 mm
 F_NUMBER = 2.8
+NEAREST_M = 0.2  # at 10 cm the blur of this lens, focused at infinity, takes 171 px
 SENSOR = {
     "width_px": 5184,
     "height_px": 3888,
@@ -72,15 +73,17 @@ def make_stack(phone: dict[str, Any]) -> dict[str, Any]:
         "own entrance pupil. A stand-in for a focal-stack camera (focus 0.5 to 1.415 m), not a product: plastic is "
         "not moulded at this size. The other clear apertures are the scaled ones."
     )
-    return _with_focus(lens)
+    return _with_focus(lens, NEAREST_M)
 
 
-def _with_focus(lens: dict[str, Any]) -> dict[str, Any]:
-    """The key `focus_m` (null: infinity) before the surfaces."""
+def _with_focus(lens: dict[str, Any], nearest_m: float | None = None) -> dict[str, Any]:
+    """The keys `focus_m` (null: infinity) and, where it is not the default, `nearest_m` before the surfaces."""
     ordered = {}
     for key, value in lens.items():
         if key == "surfaces":
             ordered["focus_m"] = None
+            if nearest_m is not None:
+                ordered["nearest_m"] = nearest_m
         ordered[key] = value
     return ordered
 

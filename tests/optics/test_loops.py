@@ -49,7 +49,7 @@ def test_light_behind_a_notch_is_a_second_interval():
     # Outside from 0.6 to 0.8, inside again up to 0.95.
     g = _clearances(lambda r: -(r - 0.6) * (r - 0.8) * 10, lambda r: r - 0.95)
     low, high, patches = np.empty((3, 5)), np.empty((3, 5)), np.empty(5, dtype=np.int64)
-    assert all_rims(g, low, high, patches) == 0
+    assert all_rims(g, low, high, patches, np.empty((3, 5))) == 0
     assert patches.tolist() == [2] * 5
     assert low[:2, 0] == pytest.approx([0, 0.8], abs=1e-6)
     assert high[:2, 0] == pytest.approx([0.6, 0.95], abs=1e-6)

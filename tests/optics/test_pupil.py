@@ -244,18 +244,17 @@ def test_ellipse_of_a_pinhole_is_the_hole():
 
 
 def test_ellipses_do_not_need_the_chief_ray_to_survive():
-    # A disc far off the stop leaves a crescent of which the chief ray is no part.
-    lens = load("camera_rf50mm_f1p8")
-    cut = lens.with_parameters({"surface1.semi_aperture_mm": 12.0})
-    chief = chief_rays(cut, f64([0.98]))
+    # A front ring so small that at the corner it leaves a crescent of which the chief ray is no part.
+    lens = load("camera_rf50mm_f1p8").with_parameters({"surface1.semi_aperture_mm": 10.0})
+    chief = chief_rays(lens, f64([0.98]))
     position, direction = from_object_space(chief, -10.0)
-    ray = Rays(position, direction, f64(cut.reference_wavelength_um))
-    ellipses = find_ellipses(cut, chief, f64([math.inf]), f64([0.55]))
+    assert not trace(lens, Rays(position, direction, f64(lens.reference_wavelength_um))).alive.any()
+    far, green = f64([math.inf]), f64([0.55])
+    ellipses = find_ellipses(lens, chief, far, green)
     points = 3 * torch.rand(1, 1, 1, 20000, 2, generator=torch.Generator().manual_seed(0), dtype=F64) - 1.5
-    alive = alive_in(cut, chief, ellipses, f64([math.inf]), f64([0.55]), points)
-    assert alive.any()
+    alive = alive_in(lens, chief, ellipses, far, green, points)
+    assert int(alive.sum()) > 4000
     assert float(points.norm(dim=-1)[alive].max()) < 1.0
-    assert not bool(trace(cut, ray).alive) or float(points.norm(dim=-1)[alive].min()) < 0.2
 
 
 # Light.
@@ -302,12 +301,6 @@ def test_mapping_at_a_great_depth_is_that_of_infinity(name):
 
 
 # What is refused.
-
-
-def diverging():
-    glass = ConstantIndex("glass", f64(1.5))
-    front = Surface(Conic(f64(-0.2), f64(0.0)), f64(2.0), f64(1.0), glass)
-    return Lens("diverging", (front, Surface(Plane(), f64(2.5), f64(5.0), AIR)), 1, Sensor((1000, 1000), 5.0))
 
 
 def test_a_height_that_no_chief_ray_reaches_is_named():
