@@ -10,7 +10,7 @@ environment of its own (see benchmarks/tracing.py). Each part that is missing sa
 L1 is half the summed |difference| of unit-sum kernels, cropped alike. The grid that is judged is the default one with
 the depths and radii of the tables put in between, so that its nodes and windows are those of everyday use. "plain" is
 what `psf_at` does: every kernel traced by itself. "turned" is the grid's kernel turned to the azimuth by
-`field.at_pixel`, which costs sharp kernels some per cent on any pixel grid.
+`psf.turn`, which costs sharp kernels some per cent on any pixel grid.
 
 Ours and the peer's runs take turns, so that a busy machine slows them alike; figures are medians of wall seconds.
 """

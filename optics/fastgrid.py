@@ -137,7 +137,12 @@ class _Job:
             for d in range(0, len(self.depths_mm), 4):
                 coarse = self._plain_kernels(int(f), [d], kernel_px=None, oversample=1, sampling=Sampling(16, 32, 16))
                 reach[:, f, d : d + 4] = coarse.kernels.shape[-1] // 2
-        return int(2 * np.quantile(reach, _KEPT_KERNELS, method="higher") + 1)
+        size = int(2 * np.quantile(reach, _KEPT_KERNELS, method="higher") + 1)
+        if size > LARGEST_KERNEL_PX:
+            nearest = 1e-3 * float(self.depths_mm[0])
+            found = f"blur of over {LARGEST_KERNEL_PX} px between {nearest:.3g} m and infinity"
+            raise InputError(f"lens {self.lens.name}: depths_m", found, "depths nearer to the focus, or a kernel_px")
+        return size
 
     def run(self, kernel_px: int, oversample: int, dtype: torch.dtype, on_progress: Progress | None) -> Kernels:
         """Everything but radius 0, which is there to compare with."""

@@ -21,6 +21,7 @@ from psf import Channel
 from psf.errors import InputError
 
 from .catalogue import find_glass
+from .entries import Entry, is_number, parse_json, shown
 from .glass import Air, Medium, check_range, medium_from_entry
 from .lens import D_LINE_UM, DEFAULT_NEAREST_M, Lens, Sensor
 from .surface import Conic, EvenAsphere, Plane, PolynomialAsphere, Shape, Surface
@@ -36,7 +37,6 @@ _OWN_KEYS = frozenset((*_TEXT_KEYS, *_NUMBER_KEYS))
 _LARGEST_MM, _SMALLEST_MM = 1e6, 1e-6
 _MOST_PX = 1_000_000
 _SHORTEST_UM, _LONGEST_UM = 0.01, 30.0
-_LONGEST_NAME = 100
 
 
 def bundled() -> list[str]:
@@ -63,7 +63,9 @@ def load(name: str | os.PathLike[str]) -> Lens:
     except (OSError, ValueError) as error:  # a folder, no permission, a name that no file can have
         found = getattr(error, "strerror", None) or str(error)
         raise InputError(repr(os.fspath(name)), found.lower(), "a JSON file that can be read") from None
-    return replace(from_json(_parsed(content, str(path)), str(path)), file_sha256=hashlib.sha256(content).hexdigest())
+    return replace(
+        from_json(parse_json(content, str(path)), str(path)), file_sha256=hashlib.sha256(content).hexdigest()
+    )
 
 
 def from_json(data: object, where: str = "lens") -> Lens:
@@ -74,7 +76,7 @@ def from_json(data: object, where: str = "lens") -> Lens:
     Raises:
         InputError: A key is missing or says something that cannot be.
     """
-    lens = _built(_Entry(data, where))
+    lens = _built(Entry(data, where))
     for surface in lens.surfaces:
         check_range(surface.medium, torch.tensor(_used_um(lens), dtype=torch.float64))
     return lens
@@ -93,7 +95,7 @@ def save(lens: Lens, path: str | os.PathLike[str]) -> None:
         text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(where, str(error), "texts, finite numbers, lists and objects in `source`") from None
-    _built(_Entry(json.loads(text), where))
+    _built(Entry(json.loads(text), where))
     if target.is_dir() or not target.parent.is_dir():
         raise InputError(str(target), "a folder" if target.is_dir() else "no such folder", "a file in a folder")
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -138,94 +140,12 @@ def to_json(lens: Lens) -> dict[str, Any]:
     }
 
 
-def _parsed(content: bytes, where: str) -> object:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise InputError(where, f"the key {_shown(twice)} twice in one object", "every key once")
-        return made
-
-    def refused(constant: str) -> float:
-        raise InputError(where, constant, "finite numbers (null for infinity)")
-
-    try:
-        # Some editors begin UTF-8 files with a byte order mark.
-        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=once, parse_constant=refused)
-    except InputError:
-        raise
-    except UnicodeDecodeError as error:
-        raise InputError(where, f"bytes that are not text (offset {error.start})", "a UTF-8 JSON file") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}:{error.lineno}", error.msg, "a complete JSON document") from None
-    except (RecursionError, ValueError):
-        raise InputError(where, "objects nested too deeply or a number with thousands of digits", "a lens") from None
-
-
-class _Entry:
-    """A JSON object with the path that leads to it, so that each complaint can say where."""
-
-    def __init__(self, data: object, file: str, path: str = "") -> None:
-        self.file, self.path = file, path
-        if not isinstance(data, Mapping):
-            raise InputError(f"{file}: {path}" if path else file, _shown(data), "a JSON object")
-        self.data: Mapping[str, Any] = data
-
-    def at(self, key: str) -> str:
-        return f"{self.file}: {self.path}.{key}" if self.path else f"{self.file}: {key}"
-
-    def get(self, key: str) -> Any:
-        if key not in self.data:
-            raise InputError(self.at(key), "nothing", "this key")
-        return self.data[key]
-
-    def text(self, key: str) -> str:
-        value = self.get(key)
-        if not isinstance(value, str) or not value or len(value) > _LONGEST_NAME:
-            raise InputError(self.at(key), _shown(value), f"a text of up to {_LONGEST_NAME} letters")
-        return value
-
-    def number(self, key: str, low: float = -1e300, high: float = 1e300, *, default: float | None = None) -> float:
-        """A finite number in [low, high]."""
-        value = self.get(key) if default is None else self.data.get(key, default)
-        if not _is_number(value) or not low <= value <= high:
-            wanted = "a finite number" if low == -1e300 else f"a number from {low:g} to {high:g}"
-            raise InputError(self.at(key), _shown(value), wanted)
-        return float(value)
-
-    def integer(self, key: str, low: int, high: int) -> int:
-        value = self.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise InputError(self.at(key), _shown(value), f"a whole number from {low} to {high}")
-        return value
-
-    def entry(self, key: str) -> _Entry:
-        return _Entry(self.get(key), self.file, f"{self.path}.{key}" if self.path else key)
-
-    def entries(self, key: str, *, optional: bool = False) -> list[_Entry]:
-        value = self.data.get(key, []) if optional else self.get(key)
-        if not isinstance(value, list):
-            raise InputError(self.at(key), _shown(value), "a list")
-        return [_Entry(v, self.file, f"{key}[{i}]") for i, v in enumerate(value)]
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _is_number(value: object) -> bool:
-    # The bound also keeps out whole numbers that no float can hold, which JSON allows.
-    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
-
-
-def _built(entry: _Entry) -> Lens:
+def _built(entry: Entry) -> Lens:
     if (schema := entry.text("schema")) not in SCHEMAS:
-        raise InputError(entry.at("schema"), _shown(schema), f"one of {', '.join(SCHEMAS)}")
+        raise InputError(entry.at("schema"), shown(schema), f"one of {', '.join(SCHEMAS)}")
     for key, only in (("object_space_medium", "air"), ("air_index", 1)):
         if (found := entry.data.get(key, only)) != only:
-            raise InputError(entry.at(key), _shown(found), repr(only))
+            raise InputError(entry.at(key), shown(found), repr(only))
     rows = entry.entries("surfaces")
     if not rows:
         raise InputError(entry.at("surfaces"), "an empty list", "at least one surface")
@@ -235,14 +155,14 @@ def _built(entry: _Entry) -> Lens:
     for i, row in enumerate(rows, start=1):
         # Whoever inserts a row must renumber the others, or the stop is not where the file says.
         if row.data.get("index", i) != i:
-            raise InputError(row.at("index"), _shown(row.data["index"]), f"{i}, its place in the list")
+            raise InputError(row.at("index"), shown(row.data["index"]), f"{i}, its place in the list")
         surfaces.append(_surface(row, media))
         if row.data["kind"] == "stop" and i != stop:
             raise InputError(row.at("kind"), "'stop'", f"no second stop beside surface {stop}")
     _check_thicknesses(rows, surfaces, stop)
     sensor, title = entry.entry("sensor"), entry.data.get("title", "")
     if not isinstance(title, str):
-        raise InputError(entry.at("title"), _shown(title), "a text")
+        raise InputError(entry.at("title"), shown(title), "a text")
     shape = sensor.integer("height_px", 1, _MOST_PX), sensor.integer("width_px", 1, _MOST_PX)
     try:
         lens = Lens(
@@ -275,7 +195,7 @@ def _used_um(lens: Lens) -> list[float]:
     return sorted({lens.reference_wavelength_um, *(w for c in lens.channels for w in c.wavelengths_um)})
 
 
-def _reference_um(entry: _Entry) -> float:
+def _reference_um(entry: Entry) -> float:
     if "reference_wavelength_um" in entry.data:
         if "reference_wavelength_nm" in entry.data:
             raise InputError(entry.at("reference_wavelength_um"), "the wavelength in nm too", "one of them")
@@ -300,20 +220,20 @@ def _inverted(value: float, guess: float, read: Callable[[float], float]) -> flo
     return next((number for number in near if math.isfinite(number) and read(number) == value), None)
 
 
-def _channel(entry: _Entry) -> Channel:
+def _channel(entry: Entry) -> Channel:
     numbers: dict[str, tuple[float, ...]] = {}
     for key, low, high in (("wavelengths_um", _SHORTEST_UM, _LONGEST_UM), ("weights", 0.0, 1e300)):
         values = entry.get(key)
-        if not (isinstance(values, list) and values and all(_is_number(v) and low <= v <= high for v in values)):
-            raise InputError(entry.at(key), _shown(values), f"a list of numbers from {low:g} to {high:g}")
+        if not (isinstance(values, list) and values and all(is_number(v) and low <= v <= high for v in values)):
+            raise InputError(entry.at(key), shown(values), f"a list of numbers from {low:g} to {high:g}")
         numbers[key] = tuple(map(float, values))
     if len(numbers["weights"]) != len(numbers["wavelengths_um"]) or not 0 < sum(numbers["weights"]) < math.inf:
-        raise InputError(entry.at("weights"), _shown(entry.get("weights")), "one weight per wavelength, not all 0")
+        raise InputError(entry.at("weights"), shown(entry.get("weights")), "one weight per wavelength, not all 0")
     return Channel(entry.text("name"), numbers["wavelengths_um"], numbers["weights"])
 
 
-def _media(entry: _Entry) -> dict[str, Medium]:
-    data = _Entry(entry.data.get("media", {}), entry.file, "media").data
+def _media(entry: Entry) -> dict[str, Medium]:
+    data = Entry(entry.data.get("media", {}), entry.file, "media").data
     where = f"{entry.file}: media"
     media = {name: medium_from_entry(name, value, f"{where}[{name!r}]") for name, value in data.items()}
     if not isinstance(media.get("air", Air()), Air):
@@ -321,7 +241,7 @@ def _media(entry: _Entry) -> dict[str, Medium]:
     return media
 
 
-def _surface(row: _Entry, media: Mapping[str, Medium]) -> Surface:
+def _surface(row: Entry, media: Mapping[str, Medium]) -> Surface:
     shape, semi = _shape(row), row.number("semi_aperture_mm", _SMALLEST_MM, _LARGEST_MM)
     if shape.end_mm < semi * (1 - 1e-9):
         expected = f"at most {shape.end_mm:.6g}, where the surface ends"
@@ -342,10 +262,10 @@ def _surface(row: _Entry, media: Mapping[str, Medium]) -> Surface:
     return Surface(shape, _f64(semi), _f64(thickness), medium)
 
 
-def _shape(row: _Entry) -> Shape:
+def _shape(row: Entry) -> Shape:
     kind = row.text("kind")
     if kind not in KINDS:
-        raise InputError(row.at("kind"), _shown(kind), f"one of {', '.join(KINDS)}")
+        raise InputError(row.at("kind"), shown(kind), f"one of {', '.join(KINDS)}")
     curvature, conic_k, terms = _curvature(row), row.number("conic_k", -1e6, 1e6, default=0.0), _asphere_terms(row)
     found = f"{kind!r} with curvature {curvature:g}/mm, conic_k {conic_k:g} and {len(terms)} asphere terms"
     if kind in ("stop", "plane"):
@@ -366,7 +286,7 @@ def _shape(row: _Entry) -> Shape:
     return PolynomialAsphere(_f64(curvature), _f64(conic_k), coefficients, tuple(terms))
 
 
-def _curvature(row: _Entry) -> float:
+def _curvature(row: Entry) -> float:
     if row.data.get("radius_mm") is None:
         return row.number("curvature_per_mm", -1 / _SMALLEST_MM, 1 / _SMALLEST_MM, default=0.0)
     if "curvature_per_mm" in row.data:
@@ -377,21 +297,21 @@ def _curvature(row: _Entry) -> float:
     return 1.0 / radius
 
 
-def _asphere_terms(row: _Entry) -> dict[int, float]:
+def _asphere_terms(row: Entry) -> dict[int, float]:
     where = row.at("asphere_coefficients")
     data = row.data.get("asphere_coefficients", {})
     if not isinstance(data, Mapping):
-        raise InputError(where, _shown(data), 'an object such as {"4": -0.1}')
+        raise InputError(where, shown(data), 'an object such as {"4": -0.1}')
     powers = {str(p): p for p in range(1, 41)}
     for key, value in data.items():
         if key not in powers:
-            raise InputError(where, f"power {_shown(key)}", "powers of r from 1 to 40 as keys")
-        if not _is_number(value):
-            raise InputError(f"{where}[{key!r}]", _shown(value), "a finite number")
+            raise InputError(where, f"power {shown(key)}", "powers of r from 1 to 40 as keys")
+        if not is_number(value):
+            raise InputError(f"{where}[{key!r}]", shown(value), "a finite number")
     return {powers[key]: float(data[key]) for key in sorted(data, key=int)}
 
 
-def _check_thicknesses(rows: list[_Entry], surfaces: list[Surface], stop: int) -> None:
+def _check_thicknesses(rows: list[Entry], surfaces: list[Surface], stop: int) -> None:
     for i, (row, surface) in enumerate(zip(rows, surfaces, strict=True), start=1):
         thickness = float(surface.thickness_mm)
         # The stop may stand behind the vertex of a curved surface: then the way to or from it leads back through air.

@@ -198,7 +198,7 @@ def test_arguments_that_cannot_be_are_one_line_and_exit_code_2(refuse, arguments
         ('{"schema": "psfield-lens-1", "name": "half', ["lens.json:1", "JSON"]),
         ("", ["lens.json"]),
         (with_surface(0, medium_after="UNOBTAINIUM"), ["lens.json", "surfaces[0]", "UNOBTAINIUM"]),
-        (with_surface(0, radius_mm=math.nan), ["lens.json", "NaN"]),
+        (with_surface(0, radius_mm=math.nan), ["lens.json", "surfaces[0].radius_mm", "nan"]),
         (with_surface(0, thickness_to_next_mm=-1.0), ["lens.json", "surfaces[0]", "thickness_to_next_mm", "-1.0"]),
         (with_surface(0, kind="mirror"), ["lens.json", "surfaces[0]", "kind", "mirror"]),
         (prescription(stop_surface_index=99), ["lens.json", "stop_surface_index", "99"]),

@@ -68,7 +68,7 @@ def test_a_notch_with_light_behind_it_makes_a_second_patch():
 def test_sub_rays_land_where_real_rays_do():
     lens = optics.load("cooke_triplet")
     sampling = Sampling(rings=6, angles=8, nodes=20)
-    chief, ellipses, coarse = _landing(lens, 0.7, 4000.0, sampling)
+    _, _, coarse = _landing(lens, 0.7, 4000.0, sampling)
     _, _, fine = _landing(lens, 0.7, 4000.0, replace(sampling, nodes=28))
     assert torch.allclose(coarse.x_mm, fine.x_mm, atol=1e-6)
     assert torch.allclose(coarse.y_mm, fine.y_mm, atol=1e-6)
