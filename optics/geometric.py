@@ -60,7 +60,8 @@ def psf_at(
 
     Args:
         lens: The lens.
-        x_px: Column on the upright picture, centres at integers; fractions are allowed.
+        x_px: Column on the upright picture, centres at integers; fractions are allowed, and places beyond the sensor's
+            edges as far from the centre as its corners.
         y_px: Row, counted down.
         depth_m: Distance of the object from the first vertex along the axis; inf is allowed.
         kernel_px: Odd window size K; by default the smallest that holds 99 % of the light in every channel.
@@ -75,18 +76,18 @@ def psf_at(
         Unit-sum kernel (C, K, K) of the upright picture, turned to the pixel's azimuth, in the lens's dtype.
 
     Raises:
-        InputError: A place outside the sensor, a window that loses over 20 % of the light, no light at all.
+        InputError: A place beyond the sensor's corners, a window that loses over 20 % of the light, no light at all.
     """
     height, width = lens.sensor.image_shape_px
-    for name, value, size in (("x_px", x_px, width), ("y_px", y_px, height)):
-        if not -0.5 <= value <= size - 0.5:
-            raise InputError(name, value, f"a place on the sensor, -0.5 to {size - 0.5}")
     right, up = x_px - (width - 1) / 2, (height - 1) / 2 - y_px
     radius = math.hypot(right, up) / (0.5 * math.hypot(width, height))
+    if not radius <= 1 + 1e-6:
+        found = f"({x_px}, {y_px}), image height {radius:.4g}"
+        raise InputError("(x_px, y_px)", found, f"a place within the sensor's corners ({width} x {height} px)")
     channels = resolve_channels(lens, wavelengths_um, weights)
     return kernels_at(
         lens,
-        [radius],
+        [min(radius, 1.0)],
         [math.atan2(up, right)],
         [depth_m],
         channels,

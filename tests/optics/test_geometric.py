@@ -155,8 +155,8 @@ def test_a_refocused_lens_shows_its_breathing_against_the_reference():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"x_px": 4032.0}, "x_px: found 4032.0"),
-        ({"y_px": -3.0}, "y_px: found -3.0"),
+        ({"x_px": 5000.0}, "image height 1.25"),
+        ({"y_px": math.nan}, "image height nan"),
         ({"depth_m": 0.0}, "depth_m: found 0.0"),
         ({"depth_m": math.nan}, "depth_m: found nan"),
         ({"kernel_px": 32}, "kernel_px: found 32"),
