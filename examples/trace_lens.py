@@ -77,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
     args = tyro.cli(Args, args=argv, description=Args.__doc__)
     with warnings.catch_warnings():
-        warnings.simplefilter("default")
+        # What the user should know; what libraries have to say to programmers stays with them.
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("default", UserWarning)
         warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
         try:
             run(args)
