@@ -77,16 +77,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
     args = tyro.cli(Args, args=argv, description=Args.__doc__)
     with warnings.catch_warnings():
-        # What the user should know; what libraries have to say to programmers stays with them.
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+        warnings.simplefilter("default")
+        warnings.showwarning = show_warning
         try:
             run(args)
         except (InputError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
     return 0
+
+
+def show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """One line for what the user should know; what libraries have to say to programmers stays with them."""
+    if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
+        print(f"warning: {message}", file=sys.stderr)
 
 
 def run(args: Args) -> None:
