@@ -1,0 +1,311 @@
+"""Kernels at the corners of tiles, read from a polar field so that they serve every pixel around.
+
+With windows on the input, light from source `s` that lands at `o = s + d` is `w_j(s) K_j(d)`, summed over the corners
+`s_j` of the source's tile. What it should be is the kernel of the output pixel (gather), `K_o(d)`; so tap `d` of the
+node at `s_j` is read at `s_j + d`, the node's own idea of the output pixel, and the interpolation has only to follow
+how `K_{s+d}(d)` changes with `s`. Scatter wants the kernel of the source: its windows lie on the output, and tap `d`
+of the node at `o_j` is read at `o_j - d`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from psf import PolarPSFField
+from psf.sampling import sample, tap_weights
+from psf.turning import polar_place, turning_affine
+
+# Zeros around every stored kernel; the compiled loops count on it.
+PAD = 3
+# Azimuths between 0 and 90 degrees at which sums of turned kernels are known: linear in between, this limits the whole
+# to some 80 dB. With "cubic" each sum is a kernel turned and clamped, so there are fewer.
+ANGLES = {"bilinear": 65, "cubic": 17}
+# Light of a plane that may be left out when its kernels are cropped to their support.
+NEGLIGIBLE_LIGHT = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A field as the node reader wants it.
+
+    Attributes:
+        stored: Kernels with zeros round them, shape (R, S + 2 PAD, S + 2 PAD, P C).
+        sums: What a turned kernel sums to at even steps of the azimuth's index, shape (R, A, P C).
+        radii: Image heights, shape (R,).
+        reach_px: Distance from the middle beyond which a plane's kernels hold next to nothing, shape (P,).
+        transmission: Shape (R, P C).
+        planes: P, the field's depths.
+        channels: C.
+        kernel_px: K.
+        oversample: Stored values per pixel and axis.
+        turning: "bilinear" or "cubic".
+        image_shape_px: The sensor's (H, W).
+    """
+
+    stored: Tensor
+    sums: Tensor
+    radii: Tensor
+    reach_px: Tensor
+    transmission: Tensor
+    planes: int
+    channels: int
+    kernel_px: int
+    oversample: int
+    turning: str
+    image_shape_px: tuple[int, int]
+
+    @property
+    def centre(self) -> "np.ndarray[Any, Any]":
+        """Column and row of the sensor's centre, half its diagonal, shape (3,)."""
+        height, width = self.image_shape_px
+        return np.array([(width - 1) / 2, (height - 1) / 2, 0.5 * (height**2 + width**2) ** 0.5])
+
+
+def prepare_field(field: PolarPSFField, turning: str) -> Prepared:
+    """Lay a field out for `node_kernels`; depends on the field only."""
+    kernels = field.kernels
+    depths, radii, channels = kernels.shape[:3]
+    padded = torch.nn.functional.pad(kernels.permute(1, 3, 4, 0, 2).flatten(3), (0, 0, PAD, PAD, PAD, PAD))
+    sums = turned_sums(field, turning).reshape(depths, radii, channels, -1).permute(1, 3, 0, 2).flatten(2)
+    return Prepared(
+        stored=padded.contiguous(),
+        sums=sums.contiguous(),
+        radii=field.radii,
+        reach_px=find_reach_px(kernels.detach(), field.oversample),
+        transmission=field.transmission.transpose(0, 1).flatten(1).contiguous(),
+        planes=depths,
+        channels=channels,
+        kernel_px=field.kernel_px,
+        oversample=field.oversample,
+        turning=turning,
+        image_shape_px=field.image_shape_px,
+    )
+
+
+def find_reach_px(kernels: Tensor, oversample: int) -> Tensor:
+    """Distance in pixels beyond which no kernel of a plane holds more than NEGLIGIBLE_LIGHT.
+
+    Args:
+        kernels: Shape (D, R, C, S, S).
+        oversample: Stored values per pixel and axis.
+
+    Returns:
+        Shape (D,).
+    """
+    size = kernels.shape[-1]
+    offset = torch.arange(size, dtype=kernels.dtype, device=kernels.device) - (size - 1) / 2
+    ring = torch.hypot(offset[:, None], offset).ceil().long().reshape(-1)
+    light = kernels.flatten(0, 2).flatten(1)
+    outside = light.new_zeros((len(light), int(ring.max()) + 1)).index_add_(1, ring, light)
+    outside = outside.flip(1).cumsum(1).flip(1)  # of this ring and those beyond
+    reach = (outside > NEGLIGIBLE_LIGHT).sum(1).reshape(kernels.shape[0], -1).amax(1)
+    # Turning reads up to two samples beyond the support.
+    return (reach + 2) / oversample + 1.0
+
+
+def turned_sums(field: PolarPSFField, turning: str) -> Tensor:
+    """What stored kernels sum to once they are turned, before the sum is restored.
+
+    Args:
+        field: D, R, C as its kernels have them.
+        turning: "bilinear" or "cubic".
+
+    Returns:
+        Shape (D R C, A): azimuths with `sin / (sin + cos)` even from 0 to 1.
+    """
+    kernels = field.kernels.reshape(-1, *field.kernels.shape[-2:])
+    share = torch.linspace(0, 1, ANGLES[turning], dtype=kernels.dtype, device=kernels.device)
+    length = torch.hypot(share, 1 - share)
+    cosine, sine = (1 - share) / length, share / length
+    if turning == "bilinear":
+        return kernels.flatten(1) @ _tap_counts(kernels.shape[-1], cosine, sine)
+    index = torch.arange(len(kernels), device=kernels.device)[:, None]
+    found = []
+    for c, s in zip(cosine, sine, strict=True):
+        affine = turning_affine(c, s).expand(len(kernels), 1, 6)
+        turned = sample(
+            kernels, index, torch.ones_like(affine[..., 0]), affine, field.kernel_px, field.oversample, turning
+        )
+        found.append(turned.clamp_min(0).sum((-2, -1)))
+    return torch.stack(found, 1)
+
+
+def _tap_counts(size: int, cosine: Tensor, sine: Tensor) -> Tensor:
+    """How much of each stored value the taps of a turned kernel read in all, shape (S S, A)."""
+    offset = torch.arange(size, dtype=cosine.dtype, device=cosine.device) - (size - 1) / 2
+    down, right = offset[:, None, None], offset[None, :, None]
+    row = cosine * down + sine * right + (size - 1) / 2 + 1
+    col = -sine * down + cosine * right + (size - 1) / 2 + 1
+    counts = cosine.new_zeros((len(cosine), (size + 2) ** 2))
+    angle = torch.arange(len(cosine), device=cosine.device).expand(row.shape)
+    r, c = row.floor(), col.floor()
+    for i, u in ((0, 1 - (row - r)), (1, row - r)):
+        for k, v in ((0, 1 - (col - c)), (1, col - c)):
+            inside = (r + i >= 0) & (r + i <= size + 1) & (c + k >= 0) & (c + k <= size + 1)
+            where = ((r + i) * (size + 2) + c + k)[inside].long()
+            counts.index_put_((angle[inside], where), (u * v)[inside], accumulate=True)
+    return counts.reshape(-1, size + 2, size + 2)[:, 1:-1, 1:-1].flatten(1).mT
+
+
+def node_kernels(
+    prepared: Prepared, node_xy: "np.ndarray[Any, Any]", step: tuple[float, float], wanted: Any
+) -> tuple[Tensor, "np.ndarray[Any, Any]"]:
+    """Kernels of the wanted planes at some nodes.
+
+    Args:
+        prepared: From `prepare_field`.
+        node_xy: Sensor columns and rows, shape (N, 2).
+        step: Sensor columns and rows that one tap to the right and one tap down stand for: (1, 1) for a gather,
+            (-1, -1) for a scatter, other signs in mirrored padding.
+        wanted: Which planes of which node, bool, shape (N, P).
+
+    Returns:
+        Kernels, shape (M, C, K, K), and which of them is whose, -1 for none, shape (N, P).
+    """
+    slot = np.where(wanted, np.cumsum(wanted).reshape(wanted.shape) - 1, -1)
+    some = wanted.any(1)
+    used = slot[some]
+    planes = np.stack((wanted[some].argmax(1), wanted.shape[1] - 1 - wanted[some][:, ::-1].argmax(1)), 1)
+    arguments = (prepared, np.ascontiguousarray(node_xy[some], dtype=np.float64), step, planes, used)
+    if prepared.stored.device.type == "cpu":
+        return cast(Tensor, _Compiled.apply(prepared.stored, prepared.sums, *arguments)), slot
+    return node_kernels_reference(*arguments), slot
+
+
+class _Compiled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, stored: Tensor, sums: Tensor, *arguments: Any) -> Tensor:
+        from . import gathering
+
+        prepared, node_xy, step, planes, slot = arguments
+        out = stored.new_zeros(
+            (int(slot.max(initial=-1)) + 1, prepared.channels, prepared.kernel_px, prepared.kernel_px)
+        )
+        arrays = (
+            stored.detach().numpy(),
+            sums.detach().numpy(),
+            prepared.radii.detach().numpy().astype(np.float64),
+            prepared.reach_px.numpy().astype(np.float64),
+            prepared.centre,
+            np.array(step, dtype=np.float64),
+            node_xy,
+            planes,
+            slot,
+        )
+        ctx.arrays = arrays[2:]
+        ctx.options = {
+            "oversample": prepared.oversample,
+            "cubic": prepared.turning == "cubic",
+            "threads": torch.get_num_threads(),
+        }
+        ctx.save_for_backward(stored, sums)
+        gathering.read_nodes(*arrays, out.numpy(), **ctx.options)
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        from . import gathering
+
+        stored, sums = (one.detach().numpy() for one in ctx.saved_tensors)
+        grad = grads[0].contiguous().numpy()
+        found = gathering.transpose_nodes(stored, sums, *ctx.arrays, grad, **ctx.options)  # type: ignore[call-arg,arg-type]
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1]), None, None, None, None, None
+
+
+def node_kernels_reference(
+    prepared: Prepared, node_xy: Any, step: tuple[float, float], planes: Any, slot: Any
+) -> Tensor:
+    """The compiled loops' twin in torch operations, which any device has.
+
+    Args:
+        prepared: As in `node_kernels`.
+        node_xy: Shape (N, 2).
+        step: As in `node_kernels`.
+        planes: First and last plane that a node needs, shape (N, 2).
+        slot: Shape (N, P), -1 where nothing is wanted.
+
+    Returns:
+        Shape (M, C, K, K).
+    """
+    stored, size, k = prepared.stored, prepared.stored.shape[1], prepared.kernel_px
+    channels = prepared.channels
+    offset = torch.arange(k, dtype=stored.dtype, device=stored.device) - k // 2
+    down, right = offset[:, None].expand(k, k).reshape(-1), offset.expand(k, k).reshape(-1)
+    far = torch.hypot(down, right)
+    fine = torch.arange(prepared.oversample, dtype=stored.dtype, device=stored.device) - (prepared.oversample - 1) / 2
+    out = []
+    for (x, y), own, (first, last) in zip(node_xy.tolist(), slot, planes, strict=True):
+        radius, cosine, sine = polar_place(x + step[0] * right, y + step[1] * down, prepared.image_shape_px)
+        j, j1, f = radius_index(prepared.radii, radius)
+        span = slice(first * channels, (last + 1) * channels)
+        value = stored.new_zeros((k * k, (last + 1 - first) * channels))
+        for v in fine:
+            for u in fine:
+                e, d = prepared.oversample * down + v, prepared.oversample * right + u
+                row = (size - 1) / 2 + cosine * e + sine * d
+                col = (size - 1) / 2 - sine * e + cosine * d
+                value = value + _read_points(stored[..., span], row, col, j, j1, f, prepared.turning)
+        if prepared.turning == "cubic":
+            value = value.clamp_min(0)
+        i, g = angle_index(cosine, sine, prepared.sums.shape[1])
+        g = g[:, None]
+        near, next_one = (prepared.sums[r, i, span] * (1 - g) + prepared.sums[r, i + 1, span] * g for r in (j, j1))
+        value = value / (near * (1 - f[:, None]) + next_one * f[:, None])
+        value = torch.where(far[:, None] > prepared.reach_px[first : last + 1].amax(), 0.0, value)
+        kernels = value.reshape(k, k, last + 1 - first, channels).permute(2, 3, 0, 1)
+        out += [kernels[p - first] for p in range(first, last + 1) if own[p] >= 0]
+    return torch.stack(out) if out else stored.new_zeros((0, channels, k, k))
+
+
+def radius_index(radii: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Stored radii around a place and the share of the second.
+
+    Args:
+        radii: Shape (R,).
+        radius: Shape (...).
+
+    Returns:
+        Each of shape (...); beyond the ends both are the end and the share is 0.
+    """
+    last = len(radii) - 1
+    after = torch.searchsorted(radii, radius.contiguous(), right=True)
+    j, j1 = (after - 1).clamp(0, last), after.clamp(0, last)
+    gap = torch.where(j == j1, 1.0, radii[j1] - radii[j])
+    return j, j1, torch.where(j == j1, 0.0, (radius - radii[j]) / gap)
+
+
+def angle_index(cosine: Tensor, sine: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Entry in `Prepared.sums` before an azimuth, and the share of the one after it.
+
+    A turned kernel's sum repeats after 90 degrees, and `sin / (sin + cos)` needs no arc tangent.
+
+    Args:
+        cosine: Shape (...).
+        sine: Shape (...).
+        count: Entries, A.
+
+    Returns:
+        Each of shape (...).
+    """
+    a, b = cosine.abs(), sine.abs()
+    b = torch.where(cosine * sine < 0, a, b)
+    t = b / (cosine.abs() + sine.abs()) * (count - 1)
+    k = t.long().clamp_max(count - 2)
+    return k, t - k
+
+
+def _read_points(stored: Tensor, row: Tensor, col: Tensor, j: Tensor, j1: Tensor, f: Tensor, turning: str) -> Tensor:
+    size = stored.shape[1]
+    r, c = row.floor(), col.floor()
+    total = stored.new_zeros((len(row), stored.shape[-1]))
+    for i, u in tap_weights(turning, row - r).items():
+        for k, v in tap_weights(turning, col - c).items():
+            inside = (r + i >= 0) & (r + i < size) & (c + k >= 0) & (c + k < size)
+            where = ((r + i).clamp(0, size - 1).long(), (c + k).clamp(0, size - 1).long())
+            weight = torch.where(inside, u * v, 0.0)[:, None]
+            total = total + weight * ((1 - f)[:, None] * stored[(j, *where)] + f[:, None] * stored[(j1, *where)])
+    return total

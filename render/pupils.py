@@ -1,0 +1,274 @@
+"""The rays through a lens's pupil as offsets on the picture over depth, from ideal discs or from a field's kernels.
+
+A straight ray in front of a lens is straight in (column, row, dioptre) too: the point at dioptre D that the pixel p
+sees through the pupil point q lies at p - offset(q, D), with an offset that is a straight line in D. A kernel at D is
+the light over q at offset(q, D). What kernels alone do not tell is which light of one depth goes through the same q
+as which light of another. Here light is matched by its place in the kernel: the share of the light at smaller
+azimuths about the centroid, and within that direction the share at smaller distances. For discs, vignetted discs and
+everything that keeps the order of azimuths and, along each, of distances, this is exact; for aberrated kernels it is
+a smooth pairing that gives each depth its own kernel exactly (in the limit of many rays). Beyond the focus the bundle
+has crossed and azimuths are half a turn off; the crossing is put where the kernels' signed size is closest to a
+straight line in dioptres.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from psf import InputError, PolarPSFField
+
+Array = npt.NDArray[Any]
+
+# Bins of a kernel's polar histogram, and samples that its light is spread on along the longer side at least.
+AZIMUTHS, DISTANCES, FINE = 64, 128, 96
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discs:
+    """Ideal discs, everywhere the same: c(z) = `diameter_px_per_dpt` |1/z - 1/focus_m| pixels across.
+
+    For a camera whose image distance stays at the focal length f: f^2 / N / pitch (lengths in m); a thin lens that
+    is really focused has s / (s - f) times that.
+
+    Attributes:
+        diameter_px_per_dpt: Growth of the diameter with defocus.
+        focus_m: Sharp depth, may be `inf`.
+    """
+
+    diameter_px_per_dpt: float
+    focus_m: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.diameter_px_per_dpt) and self.diameter_px_per_dpt > 0):
+            raise InputError("Discs(diameter_px_per_dpt)", self.diameter_px_per_dpt, "a positive number")
+        if not self.focus_m > 0:
+            raise InputError("Discs(focus_m)", self.focus_m, "a positive depth, inf allowed")
+
+
+@dataclass(frozen=True, eq=False)
+class PupilRays:
+    """Rays of a pupil as tables.
+
+    Attributes:
+        knots_dpt: Descending, shape (P,).
+        radii: Image heights, ascending, shape (R,).
+        offsets_px: Right and up, azimuth 0, shape (G, R, P, A, 2) for G groups of channels.
+        groups: Channels of each group; channels with the same kernels share rays.
+        transmission: Shape (R, P, C).
+        drift_px_per_dpt: Sideways motion of the outermost rays.
+    """
+
+    knots_dpt: Array
+    radii: Array
+    offsets_px: Array
+    groups: tuple[tuple[int, ...], ...]
+    transmission: Array
+    drift_px_per_dpt: float
+
+
+def spread_points(count: int) -> Array:
+    """Evenly spread points of the unit square, (count, 2): the R2 sequence, whose every stretch is spread evenly."""
+    root = 1.32471795724474602596  # x^3 = x + 1
+    step = np.arange(count)
+    return np.stack(((0.5 + step / root) % 1, (0.5 + step / root**2) % 1), 1)
+
+
+def disc_rays(discs: Discs, nearest_dpt: float, farthest_dpt: float, channels: int, count: int) -> PupilRays:
+    """Rays of ideal discs between two depths: two knots, straight lines."""
+    knots = np.array([max(nearest_dpt, farthest_dpt + 1e-3), farthest_dpt])
+    places = spread_points(count)
+    azimuth, distance = 2 * np.pi * places[:, 0], np.sqrt(places[:, 1])
+    unit = np.stack((distance * np.cos(azimuth), distance * np.sin(azimuth)), 1)
+    drift = discs.diameter_px_per_dpt / 2
+    # A point nearer than the focus leaves the side of the pupil that the ray took on the picture.
+    offsets = (drift * (knots - 1 / discs.focus_m))[:, None, None] * unit
+    return PupilRays(
+        knots_dpt=knots.astype(np.float32),
+        radii=np.zeros(1, np.float32),
+        offsets_px=offsets[None, None].astype(np.float32),
+        groups=(tuple(range(channels)),),
+        transmission=np.ones((1, 2, channels), np.float32),
+        drift_px_per_dpt=drift,
+    )
+
+
+def field_rays(
+    field: PolarPSFField, nearest_dpt: float, farthest_dpt: float, innermost: float, outermost: float, count: int
+) -> PupilRays:
+    """Rays whose offsets at each stored depth and image height are spread as the field's kernel there.
+
+    Args:
+        field: Any.
+        nearest_dpt: Dioptre of the nearest thing in the picture: only stored depths around the scene are read.
+        farthest_dpt: Of the farthest.
+        innermost: Smallest image height in the picture.
+        outermost: Largest.
+        count: Rays.
+    """
+    with torch.no_grad():
+        dioptres = (1 / field.depths_m.double()).cpu().numpy()
+        radii = field.radii.double().cpu().numpy()
+        kernels = field.kernels.double().cpu().numpy()
+        transmission = field.transmission.double().cpu().numpy()
+    planes = _around(-dioptres, -nearest_dpt, -farthest_dpt)
+    heights = _around(radii, innermost, outermost)
+    whole = kernels[:, heights]
+    kernels, transmission = kernels[planes][:, heights], transmission[planes][:, heights]
+    groups: list[list[int]] = []
+    for channel in range(kernels.shape[2]):
+        same = [g for g in groups if np.array_equal(kernels[:, :, g[0]], kernels[:, :, channel])]
+        if same:
+            same[0].append(channel)
+        else:
+            groups.append([channel])
+    places = spread_points(count)
+    shape = (len(groups), kernels.shape[1], kernels.shape[0], count, 2)
+    offsets = np.empty(shape, np.float32)
+    slopes = []
+    for g, channels in enumerate(groups):
+        for r in range(kernels.shape[1]):
+            sizes = np.array([_rms_px(one, field.oversample) for one in whole[:, r, channels[0]]])
+            crossing, slope = find_crossing(dioptres, sizes)
+            slopes.append(slope)
+            for p in range(kernels.shape[0]):
+                beyond = planes.start + p >= crossing
+                scan_kernel(kernels[p, r, channels[0]], 1 / field.oversample, places, beyond, offsets[g, r, p])
+            offsets[g, r] = straighten(dioptres[planes], offsets[g, r], sizes[planes], 1 / field.oversample)
+    # An evenly lit disc of radius a has an RMS radius of a / sqrt(2).
+    drift = math.sqrt(2) * max(slopes)
+    return PupilRays(
+        knots_dpt=dioptres[planes].astype(np.float32),
+        radii=radii[heights].astype(np.float32),
+        offsets_px=offsets,
+        groups=tuple(tuple(one) for one in groups),
+        transmission=np.ascontiguousarray(transmission.transpose(1, 0, 2)).astype(np.float32),
+        drift_px_per_dpt=max(drift, 1e-6),
+    )
+
+
+def find_crossing(dioptres_dpt: Array, rms_px: Array) -> tuple[int, float]:
+    """Where rays cross: kernels from this index on (descending dioptres) lie beyond the focus; the size's slope.
+
+    Args:
+        dioptres_dpt: Descending, shape (D,).
+        rms_px: RMS radii of the kernels, shape (D,).
+    """
+    best = (math.inf, 0, 0.0)
+    for crossing in range(len(rms_px) + 1):
+        signed = np.where(np.arange(len(rms_px)) < crossing, rms_px, -rms_px)
+        centred = dioptres_dpt - dioptres_dpt.mean()
+        square = float((centred**2).sum())
+        slope = float((centred * signed).sum()) / square if square > 0 else 0.0
+        miss = float(((signed - signed.mean() - slope * centred) ** 2).sum())
+        # Rays of nearer points lie on their own side: of two equal fits (all signs turned) the rising one.
+        if slope >= 0 and miss < best[0]:
+            best = (miss, crossing, slope)
+    return best[1], best[2]
+
+
+def straighten(knots_dpt: Array, offsets_px: Array, rms_px: Array, step_px: float) -> Array:
+    """The straight lines in dioptres that fit offsets best: what rays in front of a lens are.
+
+    Args:
+        knots_dpt: Shape (P,).
+        offsets_px: Shape (P, A, 2).
+        rms_px: The kernels' RMS radii, shape (P,). Kernels not larger than a square tell nothing of the pupil and
+            have no say.
+        step_px: Side of the kernels' squares.
+
+    Returns:
+        Shape (P, A, 2).
+    """
+    weight = rms_px**2 / (rms_px**2 + step_px**2 / 6)
+    if len(knots_dpt) < 3 or np.count_nonzero(weight) < 2:
+        return offsets_px
+    weight = weight / weight.sum()
+    centred = knots_dpt - (weight * knots_dpt).sum()
+    slope = np.tensordot(weight * centred, offsets_px, 1) / (weight * centred**2).sum()
+    found: Array = np.tensordot(weight, offsets_px, 1) + centred[:, None, None] * slope
+    return found
+
+
+def _around(nodes: Array, low: float, high: float) -> slice:
+    """Those of ascending nodes that places from low to high lie between."""
+    first = max(int(np.searchsorted(nodes, low, side="right")) - 1, 0)
+    last = min(int(np.searchsorted(nodes, high, side="left")), len(nodes) - 1)
+    return slice(min(first, last), max(first, last) + 1)
+
+
+def _rms_px(kernel: Array, oversample: int) -> float:
+    """RMS radius about the centroid, without the width that pixels themselves have."""
+    place = (np.arange(len(kernel)) - (len(kernel) - 1) / 2) / oversample
+    rows, cols = kernel.sum(1), kernel.sum(0)
+    total = kernel.sum()
+    variance = sum(float((one * place**2).sum() / total - ((one * place).sum() / total) ** 2) for one in (rows, cols))
+    return math.sqrt(max(variance - 1 / 6 / oversample**2, 0.0))
+
+
+def _scan_kernel(kernel: Array, step: float, places: Array, beyond: bool, out: Array) -> None:
+    """Offsets right and up (A, 2) in px that share a kernel's light evenly, matched by quantiles (module's docstring).
+
+    Light is even over each stored square, `step` px wide. The light's azimuths begin at -180 degrees (0 beyond the
+    crossing, so that the first ray is the same ray).
+    """
+    size = kernel.shape[0]
+    half = 0.5 * (size - 1)
+    total, cy, cx = 0.0, 0.0, 0.0
+    top, bottom, left, right = size, -1, size, -1
+    for i in range(size):
+        for j in range(size):
+            if kernel[i, j] > 0:
+                total += kernel[i, j]
+                cy += kernel[i, j] * (half - i)
+                cx += kernel[i, j] * (j - half)
+                top, bottom = min(top, i), max(bottom, i)
+                left, right = min(left, j), max(right, j)
+    cy, cx = cy / total, cx / total
+    fine = max(1, math.ceil(FINE / max(bottom - top + 1, right - left + 1)))
+    reach = 0.0
+    for y in (top - 0.5, bottom + 0.5):
+        for x in (left - 0.5, right + 0.5):
+            reach = max(reach, math.hypot(half - y - cy, x - half - cx))
+    light = np.zeros((AZIMUTHS, DISTANCES))
+    origin = 0.0 if beyond else -math.pi
+    for i in range(top, bottom + 1):
+        for j in range(left, right + 1):
+            if kernel[i, j] <= 0:
+                continue
+            for a in range(fine):
+                up = half - i - cy + (a + 0.5) / fine - 0.5
+                for b in range(fine):
+                    across = j - half - cx + (b + 0.5) / fine - 0.5
+                    turn = ((math.atan2(up, across) - origin) / (2 * math.pi)) % 1.0
+                    u = min(int(turn * AZIMUTHS), AZIMUTHS - 1)
+                    v = min(int(math.hypot(up, across) / reach * DISTANCES), DISTANCES - 1)
+                    light[u, v] += kernel[i, j]
+    around = np.zeros(AZIMUTHS + 1)
+    along = np.zeros((AZIMUTHS, DISTANCES + 1))
+    for u in range(AZIMUTHS):
+        for v in range(DISTANCES):
+            along[u, v + 1] = along[u, v] + light[u, v]
+        around[u + 1] = around[u] + along[u, DISTANCES]
+    for n in range(places.shape[0]):
+        wanted = places[n, 0] * around[AZIMUTHS]
+        u = min(max(np.searchsorted(around, wanted) - 1, 0), AZIMUTHS - 1)
+        while along[u, DISTANCES] == 0.0:
+            u = (u + 1) % AZIMUTHS
+        part = min(max((wanted - around[u]) / along[u, DISTANCES], 0.0), 1.0)
+        angle = origin + 2 * math.pi * (u + part) / AZIMUTHS
+        wanted = places[n, 1] * along[u, DISTANCES]
+        v = min(max(np.searchsorted(along[u], wanted) - 1, 0), DISTANCES - 1)
+        within = along[u, v + 1] - along[u, v]
+        inner = (wanted - along[u, v]) / within if within > 0 else 0.5
+        # Even light over a ring's area, not over its radius.
+        distance = math.sqrt(v * v + inner * (2 * v + 1)) / DISTANCES * reach
+        out[n, 0] = step * (cx + distance * math.cos(angle))
+        out[n, 1] = step * (cy + distance * math.sin(angle))
+
+
+scan_kernel = numba.njit(cache=True, nogil=True)(_scan_kernel)

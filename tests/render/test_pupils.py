@@ -1,0 +1,88 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import psf
+from render.pupils import Discs, disc_rays, field_rays, find_crossing, scan_kernel, spread_points, straighten
+
+
+def binned(offsets_px, size):
+    """Rays counted on the pixels that they fall on."""
+    half, found = size // 2, np.zeros((size, size))
+    rows = np.clip(np.floor(half - offsets_px[:, 1] + 0.5).astype(int), 0, size - 1)
+    cols = np.clip(np.floor(half + offsets_px[:, 0] + 0.5).astype(int), 0, size - 1)
+    np.add.at(found, (rows, cols), 1 / len(offsets_px))
+    return found
+
+
+def lopsided(size=9, seed=0):
+    kernel = np.random.default_rng(seed).random((size, size)) ** 3
+    return kernel / kernel.sum()
+
+
+@pytest.mark.parametrize("beyond", [False, True])
+def test_rays_of_a_kernel_are_spread_as_its_light(beyond):
+    places, kernel = spread_points(1 << 16), lopsided()
+    out = np.empty((len(places), 2))
+    scan_kernel(kernel, 1.0, places, beyond, out)
+    # Bins of the polar histogram are some 0.3 px wide at the rim; what they blur stays below a tenth of the light.
+    assert 0.5 * np.abs(binned(out, 9) - kernel).sum() < 0.1
+    centroid = (kernel.sum(0) @ (np.arange(9) - 4), -(kernel.sum(1) @ (np.arange(9) - 4)))
+    assert np.allclose(out.mean(0), centroid, atol=0.03)
+
+
+def test_a_ray_crosses_to_the_other_side_beyond_the_focus():
+    places, kernel = spread_points(256), np.ones((9, 9)) / 81
+    near, far = np.empty((256, 2)), np.empty((256, 2))
+    scan_kernel(kernel, 1.0, places, False, near)
+    scan_kernel(kernel, 1.0, places, True, far)
+    # Light on the edge between two azimuths may fall to either of them.
+    assert np.abs(near + far).mean() < 0.03
+
+
+def test_rays_of_a_field_of_discs_are_the_rays_of_discs():
+    dioptres = np.linspace(1.0, 0.0, 20)
+    field = psf.thin_lens_field(
+        50, 1.2, 2.0, 60, (200, 300), torch.from_numpy(1 / dioptres.clip(1e-9)), breathing=False
+    )
+    discs = Discs(diameter_px_per_dpt=0.05 * 50 / 1.2 / 0.060, focus_m=2.0)
+    found, ideal = (field_rays(field, 1.0, 0.0, 0.0, 1.0, 1024), disc_rays(discs, 1.0, 0.0, 3, 1024))
+    assert found.groups == ((0, 1, 2),)
+    assert abs(found.drift_px_per_dpt / ideal.drift_px_per_dpt - 1) < 0.02
+    share = (1.0 - found.knots_dpt)[:, None, None]
+    lines = (1 - share) * ideal.offsets_px[0, 0, 0] + share * ideal.offsets_px[0, 0, 1]
+    # Field rays begin at -180 degrees where disc rays begin at 0; squares of a pixel blur the rim by some 0.2 px.
+    assert np.sqrt(((found.offsets_px[0, 0] + lines) ** 2).sum(-1).mean()) < 0.2
+
+
+def test_rays_are_straight_in_dioptres():
+    knots = np.array([3.0, 1.5, 1.0, 0.0])
+    line = knots[:, None, None] * np.ones((4, 5, 2)) + 2
+    bent = line.copy()
+    bent[2] += 5
+    assert np.allclose(straighten(knots, bent, np.array([1.0, 2.0, 0.0, 3.0]), 1.0), line)
+
+
+def test_the_crossing_is_where_signed_size_is_a_straight_line():
+    dioptres = np.linspace(4, 0, 9)
+    crossing, slope = find_crossing(dioptres, np.abs(3 * (dioptres - 1.2)))
+    assert crossing == int((dioptres > 1.2).sum())
+    assert math.isclose(slope, 3)
+
+
+def test_points_fill_the_square_evenly():
+    points = spread_points(1024)
+    counts, _, _ = np.histogram2d(points[:, 0], points[:, 1], bins=8, range=[[0, 1], [0, 1]])
+    assert counts.min() >= 12
+    assert counts.max() <= 20
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [({"diameter_px_per_dpt": 0.0}, "diameter_px_per_dpt"), ({"focus_m": -1.0}, "focus_m")],
+)
+def test_discs_of_no_camera_are_refused(change, word):
+    with pytest.raises(psf.InputError, match=word):
+        Discs(**{"diameter_px_per_dpt": 10.0, "focus_m": 1.0, **change})
