@@ -310,7 +310,11 @@ def _read_with_pillow(file: Path) -> Samples:
 def _read_tiff(file: Path) -> Samples:
     import tifffile
 
-    with tifffile.TiffFile(file) as opened:
+    try:
+        opened = tifffile.TiffFile(file)
+    except tifffile.TiffFileError as error:  # no ValueError in old releases
+        raise ValueError(str(error)) from error
+    with opened:
         if len(opened.pages) != 1:
             raise InputError(str(file), f"{len(opened.pages)} pages", "one")
         page = opened.pages.first
