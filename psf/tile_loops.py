@@ -125,15 +125,18 @@ add_weighted, weigh, add_slopes = _compile(_add_weighted), _compile(_weigh), _co
 mark_planes, place = _compile(_mark_planes), _compile(_place)
 
 
-def place_depths(depth_m: Array, planes: Array, threads: int) -> tuple[Array, Array]:
+def place_depths(
+    depth_m: Array, planes: Array, threads: int, index_type: type[Any] | None = None
+) -> tuple[Array, Array]:
     """Lower plane and share of the next, of every depth.
 
     Args:
         depth_m: Positive, `inf` allowed, any shape (...), contiguous.
         planes: -1/m of at least two planes, ascending, shape (P,).
         threads: How many share the work.
+        index_type: Of the lower planes' numbers; None: that of the depths.
     """
-    lower, share = np.empty_like(depth_m), np.empty_like(depth_m)
+    lower, share = np.empty_like(depth_m, dtype=index_type), np.empty_like(depth_m)
     flat = [np.array_split(one.reshape(-1), threads) for one in (depth_m, lower, share)]
     run_threads(lambda part: place(part[0], planes, part[1], part[2]), list(zip(*flat, strict=True)), threads)
     return lower, share

@@ -19,6 +19,7 @@ Array = npt.NDArray[Any]
 # Zeros around every stored kernel: no tap of a reading falls off the array.
 PAD = 3
 CONTRACT = {"contract"}
+U = np.uintp
 
 
 def _tap_weights(cubic: bool, t: float, out: Array) -> None:
@@ -90,50 +91,59 @@ def _read(
     cubic: bool,
     out: Array,
 ) -> None:
-    """Fill out (M, C, K, K); arguments as in `read_nodes`."""
+    """Fill out (M, C, K, K); arguments as in `read_nodes`.
+
+    Places are unsigned: a loop over a signed one that may be negative, as far as the compiler knows, is not vectorised.
+    """
     half, channels = kernel_px // 2, out.shape[1]
     taps, before = (4, 1) if cubic else (2, 0)
-    middle, top = 0.5 * (stored.shape[1] - 1), stored.shape[1] - PAD
-    u, v, w = np.zeros(4, stored.dtype), np.zeros(4, stored.dtype), np.zeros(12, stored.dtype)
-    value = np.zeros(stored.shape[3], stored.dtype)
-    zero = value[0]
+    size, depth, angles = stored.shape[1], stored.shape[3], sums.shape[1]
+    middle, top = 0.5 * (size - 1), size - PAD
+    across, down = U(depth), U(depth * size)
+    flat, totals, flat_out = stored.reshape(-1), sums.reshape(-1), out.reshape(-1)
+    kind = stored.dtype.type
+    one, zero = kind(1), kind(0)
+    u, v = np.zeros(4, stored.dtype), np.zeros(4, stored.dtype)
     for n in range(node_xy.shape[0]):
         low, high = planes[n, 0], planes[n, 1] + 1
-        first, last = low * channels, high * channels
+        first, count = low * channels, U((high - low) * channels)
+        values = np.zeros(U(kernel_px) * count, stored.dtype)
         reach = 0.0
         for p in range(low, high):
             reach = max(reach, reach_px[p])
         for dy in range(-half, half + 1):
+            values[:] = zero
             for dx in range(-half, half + 1):
                 if dx * dx + dy * dy > reach * reach:
                     continue
                 x, y = node_xy[n, 0] + step[0] * dx, node_xy[n, 1] + step[1] * dy
-                cosine, sine, j, j1, f, k, g = place_of(x, y, centre, radii, sums.shape[1])
+                cosine, sine, j, j1, f, k, g = place_of(x, y, centre, radii, angles)
+                e, h = kind(f), kind(g)
+                o = U(dx + half) * count
                 if oversample == 1 and not cubic:
                     row, col = middle + cosine * dy + sine * dx, middle - sine * dy + cosine * dx
                     if row < PAD - 1 or col < PAD - 1 or row >= top or col >= top:
                         continue
                     r, c = int(row), int(col)
-                    t, s = row - r, col - c
-                    w[0], w[1] = (1 - t) * (1 - s) * (1 - f), (1 - t) * s * (1 - f)
-                    w[2], w[3] = t * (1 - s) * (1 - f), t * s * (1 - f)
-                    w[4], w[5], w[6], w[7] = (1 - t) * (1 - s) * f, (1 - t) * s * f, t * (1 - s) * f, t * s * f
-                    w0, w1, w2, w3, w4, w5, w6, w7 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]
-                    a0, a1, a2, a3 = stored[j, r, c], stored[j, r, c + 1], stored[j, r + 1, c], stored[j, r + 1, c + 1]
-                    b0, b1 = stored[j1, r, c], stored[j1, r, c + 1]
-                    b2, b3 = stored[j1, r + 1, c], stored[j1, r + 1, c + 1]
-                    for q in range(first, last):
-                        value[q] = (
-                            w0 * a0[q] + w1 * a1[q] + w2 * a2[q] + w3 * a3[q]
-                            + w4 * b0[q] + w5 * b1[q] + w6 * b2[q] + w7 * b3[q]
+                    t, s = kind(row - r), kind(col - c)
+                    w7 = t * s
+                    w4, w5, w6, w7 = (one - t - s + w7) * e, (s - w7) * e, (t - w7) * e, w7 * e
+                    w0, w1, w2, w3 = (one - t) * (one - s) - w4, (one - t) * s - w5, t * (one - s) - w6, t * s - w7
+                    a0 = U(((j * size + r) * size + c) * depth + first)
+                    b0 = U(((j1 * size + r) * size + c) * depth + first)
+                    for q in range(count):
+                        values[o + q] = (
+                            w0 * flat[a0 + q] + w1 * flat[a0 + across + q]
+                            + w2 * flat[a0 + down + q] + w3 * flat[a0 + down + across + q]
+                            + w4 * flat[b0 + q] + w5 * flat[b0 + across + q]
+                            + w6 * flat[b0 + down + q] + w7 * flat[b0 + down + across + q]
                         )  # fmt: skip
                 else:
-                    value[first:last] = zero
                     for fine_y in range(oversample):
                         for fine_x in range(oversample):
-                            across = oversample * dx + fine_x - 0.5 * (oversample - 1)
-                            down = oversample * dy + fine_y - 0.5 * (oversample - 1)
-                            row, col = middle + cosine * down + sine * across, middle - sine * down + cosine * across
+                            right = oversample * dx + fine_x - 0.5 * (oversample - 1)
+                            under = oversample * dy + fine_y - 0.5 * (oversample - 1)
+                            row, col = middle + cosine * under + sine * right, middle - sine * under + cosine * right
                             if row < 1 or col < 1 or row >= top + PAD - 2 or col >= top + PAD - 2:
                                 continue
                             r, c = int(row), int(col)
@@ -141,25 +151,32 @@ def _read(
                             tap_weights_at(cubic, col - c, v)
                             for a in range(taps):
                                 for b in range(taps):
-                                    w[0], w[1] = u[a] * v[b] * (1 - f), u[a] * v[b] * f
-                                    w0, w1 = w[0], w[1]
-                                    a0 = stored[j, r + a - before, c + b - before]
-                                    b0 = stored[j1, r + a - before, c + b - before]
-                                    for q in range(first, last):
-                                        value[q] += w0 * a0[q] + w1 * b0[q]
+                                    w1 = u[a] * v[b] * e
+                                    w0 = u[a] * v[b] - w1
+                                    place = (r + a - before) * size + c + b - before
+                                    a0 = U((j * size * size + place) * depth + first)
+                                    b0 = U((j1 * size * size + place) * depth + first)
+                                    for q in range(count):
+                                        values[o + q] += w0 * flat[a0 + q] + w1 * flat[b0 + q]
                     if cubic:
-                        for q in range(first, last):
-                            value[q] = max(value[q], zero)
-                w[8], w[9], w[10], w[11] = (1 - g) * (1 - f), g * (1 - f), (1 - g) * f, g * f
-                w0, w1, w2, w3 = w[8], w[9], w[10], w[11]
-                a0, a1, a2, a3 = sums[j, k], sums[j, k + 1], sums[j1, k], sums[j1, k + 1]
-                for q in range(first, last):
-                    value[q] /= w0 * a0[q] + w1 * a1[q] + w2 * a2[q] + w3 * a3[q]
-                for p in range(low, high):
-                    m = slot[n, p]
-                    if m >= 0:
-                        for q in range(channels):
-                            out[m, q, dy + half, dx + half] = value[p * channels + q]
+                        for q in range(count):
+                            values[o + q] = max(values[o + q], zero)
+                w3 = h * e
+                w1, w2 = h - w3, e - w3
+                w0 = one - h - w2
+                a0, b0 = U((j * angles + k) * depth + first), U((j1 * angles + k) * depth + first)
+                for q in range(count):
+                    values[o + q] /= (
+                        w0 * totals[a0 + q] + w1 * totals[a0 + across + q]
+                        + w2 * totals[b0 + q] + w3 * totals[b0 + across + q]
+                    )  # fmt: skip
+            for p in range(low, high):
+                m = slot[n, p]
+                if m >= 0:
+                    for i in range(channels):
+                        o, q = U(((m * channels + i) * kernel_px + dy + half) * kernel_px), U((p - low) * channels + i)
+                        for column in range(kernel_px):
+                            flat_out[o + U(column)] = values[U(column) * count + q]
 
 
 def _transpose(
@@ -182,12 +199,18 @@ def _transpose(
     """Gradients of `_read` for the gradient `grad` (M, C, K, K) of its result; the last two arguments are added to."""
     half, channels = kernel_px // 2, grad.shape[1]
     taps, before = (4, 1) if cubic else (2, 0)
-    middle, top = 0.5 * (stored.shape[1] - 1), stored.shape[1] - PAD
-    u, v = np.zeros(4), np.zeros(4)
-    value, change = np.zeros(stored.shape[3], stored.dtype), np.zeros(stored.shape[3], stored.dtype)
+    size, depth, angles = stored.shape[1], stored.shape[3], sums.shape[1]
+    middle, top = 0.5 * (size - 1), size - PAD
+    across = U(depth)
+    flat, totals = stored.reshape(-1), sums.reshape(-1)
+    to_flat, to_totals = to_stored.reshape(-1), to_sums.reshape(-1)
+    kind = stored.dtype.type
+    one, zero = kind(1), kind(0)
+    u, v = np.zeros(4, stored.dtype), np.zeros(4, stored.dtype)
+    value, change = np.zeros(depth, stored.dtype), np.zeros(depth, stored.dtype)
     for n in range(node_xy.shape[0]):
         low, high = planes[n, 0], planes[n, 1] + 1
-        first, last = low * channels, high * channels
+        first, count = low * channels, U((high - low) * channels)
         reach = 0.0
         for p in range(low, high):
             reach = max(reach, reach_px[p])
@@ -196,31 +219,37 @@ def _transpose(
                 if dx * dx + dy * dy > reach * reach:
                     continue
                 x, y = node_xy[n, 0] + step[0] * dx, node_xy[n, 1] + step[1] * dy
-                cosine, sine, j, j1, f, k, g = place_of(x, y, centre, radii, sums.shape[1])
+                cosine, sine, j, j1, f, k, g = place_of(x, y, centre, radii, angles)
+                e, h = kind(f), kind(g)
                 # First the value once more, which the quotient's derivative needs, then its parts.
                 for backward in range(2):
                     if backward:
-                        for q in range(first, last):
-                            m = slot[n, q // channels]
-                            total = (1 - f) * ((1 - g) * sums[j, k, q] + g * sums[j, k + 1, q]) + f * (
-                                (1 - g) * sums[j1, k, q] + g * sums[j1, k + 1, q]
-                            )
-                            one = grad[m, q % channels, dy + half, dx + half] / total if m >= 0 else 0.0
-                            if cubic and value[q] <= 0:
-                                one = 0.0
-                            change[q] = one
-                            to_total = -one * value[q] / total
-                            to_sums[j, k, q] += (1 - g) * (1 - f) * to_total
-                            to_sums[j, k + 1, q] += g * (1 - f) * to_total
-                            to_sums[j1, k, q] += (1 - g) * f * to_total
-                            to_sums[j1, k + 1, q] += g * f * to_total
+                        for i in range((high - low) * channels):
+                            m = slot[n, low + i // channels]
+                            change[i] = grad[m, i % channels, dy + half, dx + half] if m >= 0 else zero
+                        w3 = h * e
+                        w1, w2 = h - w3, e - w3
+                        w0 = one - h - w2
+                        a0, b0 = U((j * angles + k) * depth + first), U((j1 * angles + k) * depth + first)
+                        for q in range(count):
+                            total = (
+                                w0 * totals[a0 + q] + w1 * totals[a0 + across + q]
+                                + w2 * totals[b0 + q] + w3 * totals[b0 + across + q]
+                            )  # fmt: skip
+                            part = zero if cubic and value[q] <= zero else change[q] / total
+                            change[q] = part
+                            part = -part * value[q] / total
+                            to_totals[a0 + q] += w0 * part
+                            to_totals[a0 + across + q] += w1 * part
+                            to_totals[b0 + q] += w2 * part
+                            to_totals[b0 + across + q] += w3 * part
                     else:
-                        value[first:last] = 0
+                        value[:] = zero
                     for fine_y in range(oversample):
                         for fine_x in range(oversample):
-                            across = oversample * dx + fine_x - 0.5 * (oversample - 1)
-                            down = oversample * dy + fine_y - 0.5 * (oversample - 1)
-                            row, col = middle + cosine * down + sine * across, middle - sine * down + cosine * across
+                            right = oversample * dx + fine_x - 0.5 * (oversample - 1)
+                            under = oversample * dy + fine_y - 0.5 * (oversample - 1)
+                            row, col = middle + cosine * under + sine * right, middle - sine * under + cosine * right
                             if row < 1 or col < 1 or row >= top + PAD - 2 or col >= top + PAD - 2:
                                 continue
                             r, c = int(row), int(col)
@@ -228,54 +257,22 @@ def _transpose(
                             tap_weights_at(cubic, col - c, v)
                             for a in range(taps):
                                 for b in range(taps):
-                                    w0, w1 = u[a] * v[b] * (1 - f), u[a] * v[b] * f
-                                    ra, cb = r + a - before, c + b - before
-                                    for q in range(first, last):
-                                        if backward:
-                                            to_stored[j, ra, cb, q] += w0 * change[q]
-                                            to_stored[j1, ra, cb, q] += w1 * change[q]
-                                        else:
-                                            value[q] += w0 * stored[j, ra, cb, q] + w1 * stored[j1, ra, cb, q]
+                                    w1 = u[a] * v[b] * e
+                                    w0 = u[a] * v[b] - w1
+                                    place = (r + a - before) * size + c + b - before
+                                    a0 = U((j * size * size + place) * depth + first)
+                                    b0 = U((j1 * size * size + place) * depth + first)
+                                    if backward:
+                                        for q in range(count):
+                                            to_flat[a0 + q] += w0 * change[q]
+                                        for q in range(count):
+                                            to_flat[b0 + q] += w1 * change[q]
+                                    else:
+                                        for q in range(count):
+                                            value[q] += w0 * flat[a0 + q] + w1 * flat[b0 + q]
 
 
-def _weigh(
-    sums: Array,
-    transmission: Array,
-    radii: Array,
-    centre: Array,
-    before: Array,
-    share: Array,
-    x_px: Array,
-    y_px: Array,
-    out: Array,
-    has_transmission: bool,
-) -> None:
-    """Fill out (B, 2, C, h, W); arguments as in `weigh`."""
-    channels, planes = out.shape[2], sums.shape[2] // out.shape[2]
-    for y in range(len(y_px)):
-        for x in range(len(x_px)):
-            _, _, j, j1, f, k, g = place_of(x_px[x], y_px[y], centre, radii, sums.shape[1])
-            w0, w1, w2, w3 = (1 - g) * (1 - f), g * (1 - f), (1 - g) * f, g * f
-            for b in range(len(before)):
-                part = share[b, y, x]
-                first = before[b, y, x] * channels
-                second = min(before[b, y, x] + 1, planes - 1) * channels
-                for c in range(channels):
-                    p, q = first + c, second + c
-                    one = w0 * sums[j, k, p] + w1 * sums[j, k + 1, p] + w2 * sums[j1, k, p] + w3 * sums[j1, k + 1, p]
-                    two = w0 * sums[j, k, q] + w1 * sums[j, k + 1, q] + w2 * sums[j1, k, q] + w3 * sums[j1, k + 1, q]
-                    one, two = (1 - part) * one, part * two
-                    scale = 1 / (one + two)
-                    if has_transmission:
-                        near = (1 - f) * transmission[j, p] + f * transmission[j1, p]
-                        far = (1 - f) * transmission[j, q] + f * transmission[j1, q]
-                        scale *= (1 - part) * near + part * far
-                    out[b, 0, c, y, x] = one * scale
-                    out[b, 1, c, y, x] = two * scale
-
-
-_read_compiled = numba.njit(cache=True, nogil=True, fastmath=CONTRACT)(_read)
-_weigh_compiled = numba.njit(cache=True, nogil=True, fastmath=CONTRACT)(_weigh)
+read_compiled = numba.njit(cache=True, nogil=True, fastmath=CONTRACT)(_read)
 _transpose_compiled = numba.njit(cache=True, nogil=True, fastmath=CONTRACT)(_transpose)
 
 
@@ -324,7 +321,7 @@ def read_nodes(
     """
 
     def work(part: slice) -> None:
-        _read_compiled(
+        read_compiled(
             stored, sums, radii, reach_px, centre, step, node_xy[part], planes[part], slot[part],
             out.shape[-1], oversample, cubic, out,
         )  # fmt: skip
@@ -367,44 +364,3 @@ def transpose_nodes(
         found[0][0][:] += one
         found[0][1][:] += two
     return found[0]
-
-
-def weigh(
-    sums: Array,
-    transmission: Array,
-    radii: Array,
-    centre: Array,
-    before: Array,
-    share: Array,
-    x_px: Array,
-    y_px: Array,
-    out: Array,
-    *,
-    has_transmission: bool,
-    threads: int,
-) -> None:
-    """Fill `out` (B, 2, C, h, W) with the weights of the two planes of every pixel.
-
-    Args:
-        sums: As in `read_nodes`, shape (R, A, P C).
-        transmission: Shape (R, P C).
-        radii: Shape (R,).
-        centre: As in `read_nodes`, shape (3,).
-        before: The plane before, shape (B, h, W).
-        share: Share of the one after it, shape (B, h, W).
-        x_px: Sensor columns, shape (W,).
-        y_px: Sensor rows, shape (h,).
-        out: Shape (B, 2, C, h, W).
-        has_transmission: Whether weights hold the transmission.
-        threads: How many.
-    """
-    edges = np.linspace(0, len(y_px), threads + 1).astype(int)
-
-    def work(rows: slice) -> None:
-        _weigh_compiled(
-            sums, transmission, radii, centre, before[:, rows], share[:, rows], x_px, y_px[rows],
-            out[..., rows, :], has_transmission,
-        )  # fmt: skip
-
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]))

@@ -18,11 +18,13 @@ from psf import PolarPSFField
 from psf.sampling import sample, tap_weights
 from psf.turning import polar_place, turning_affine
 
+from .tiling import Block
+
 # Zeros around every stored kernel; the compiled loops count on it.
 PAD = 3
 # Azimuths between 0 and 90 degrees at which sums of turned kernels are known: linear in between, this limits the whole
 # to some 80 dB. With "cubic" each sum is a kernel turned and clamped, so there are fewer.
-ANGLES = {"bilinear": 65, "cubic": 17}
+ANGLES = {"bilinear": 64, "cubic": 17}
 # Light of a plane that may be left out when its kernels are cropped to their support.
 NEGLIGIBLE_LIGHT = 1e-7
 
@@ -63,18 +65,34 @@ class Prepared:
         height, width = self.image_shape_px
         return np.array([(width - 1) / 2, (height - 1) / 2, 0.5 * (height**2 + width**2) ** 0.5])
 
+    @property
+    def radii_64(self) -> "np.ndarray[Any, Any]":
+        """`radii` as the compiled loops take them."""
+        return np.asarray(self.radii.detach().numpy(), dtype=np.float64)
+
 
 def prepare_field(field: PolarPSFField, turning: str) -> Prepared:
     """Lay a field out for `node_kernels`; depends on the field only."""
     kernels = field.kernels
     depths, radii, channels = kernels.shape[:3]
-    padded = torch.nn.functional.pad(kernels.permute(1, 3, 4, 0, 2).flatten(3), (0, 0, PAD, PAD, PAD, PAD))
-    sums = turned_sums(field, turning).reshape(depths, radii, channels, -1).permute(1, 3, 0, 2).flatten(2)
+    if kernels.device.type == "cpu" and not kernels.requires_grad:
+        from . import preparing
+
+        # No torch operation that large: its threads go on spinning for a while and take the cores of those that follow.
+        counts = _tap_counts(kernels.shape[-1], *_azimuths(turning, kernels))
+        tables = (_rings(kernels).numpy(), counts.numpy() if turning == "bilinear" else counts.numpy()[..., :0])
+        laid = preparing.lay_out(kernels.contiguous().numpy(), *tables, PAD, torch.get_num_threads())
+        stored, light, sums = (torch.from_numpy(one) for one in laid)
+    else:
+        stored = torch.nn.functional.pad(kernels.permute(1, 3, 4, 0, 2).flatten(3), (0, 0, PAD, PAD, PAD, PAD))
+        light, sums = light_by_ring(kernels.detach()), stored[:, :0, 0]
+    if not sums.shape[1]:
+        sums = turned_sums(field, turning).reshape(depths, radii, channels, -1).permute(1, 3, 0, 2).flatten(2)
     return Prepared(
-        stored=padded.contiguous(),
+        stored=stored.contiguous(),
         sums=sums.contiguous(),
         radii=field.radii,
-        reach_px=find_reach_px(kernels.detach(), field.oversample),
+        reach_px=find_reach_px(light.unflatten(1, (depths, channels)), field.oversample),
         transmission=field.transmission.transpose(0, 1).flatten(1).contiguous(),
         planes=depths,
         channels=channels,
@@ -85,23 +103,39 @@ def prepare_field(field: PolarPSFField, turning: str) -> Prepared:
     )
 
 
-def find_reach_px(kernels: Tensor, oversample: int) -> Tensor:
-    """Distance in pixels beyond which no kernel of a plane holds more than NEGLIGIBLE_LIGHT.
+def _rings(kernels: Tensor) -> Tensor:
+    """Distance from the middle, rounded up, of kernels (..., S, S): shape (S, S)."""
+    size = kernels.shape[-1]
+    offset = torch.arange(size, dtype=torch.float64, device=kernels.device) - (size - 1) / 2
+    return torch.hypot(offset[:, None], offset).ceil().long()
+
+
+def light_by_ring(kernels: Tensor) -> Tensor:
+    """Light in each ring round the middle.
 
     Args:
         kernels: Shape (D, R, C, S, S).
+
+    Returns:
+        Shape (R, D C, rings).
+    """
+    ring = _rings(kernels).reshape(-1)
+    light = kernels.transpose(0, 1).flatten(1, 2).flatten(2)
+    return light.new_zeros((*light.shape[:2], int(ring.max()) + 1)).index_add_(2, ring, light)
+
+
+def find_reach_px(light: Tensor, oversample: int) -> Tensor:
+    """Distance in pixels beyond which no kernel of a plane holds more than NEGLIGIBLE_LIGHT.
+
+    Args:
+        light: By ring, shape (R, D, C, rings).
         oversample: Stored values per pixel and axis.
 
     Returns:
         Shape (D,).
     """
-    size = kernels.shape[-1]
-    offset = torch.arange(size, dtype=kernels.dtype, device=kernels.device) - (size - 1) / 2
-    ring = torch.hypot(offset[:, None], offset).ceil().long().reshape(-1)
-    light = kernels.flatten(0, 2).flatten(1)
-    outside = light.new_zeros((len(light), int(ring.max()) + 1)).index_add_(1, ring, light)
-    outside = outside.flip(1).cumsum(1).flip(1)  # of this ring and those beyond
-    reach = (outside > NEGLIGIBLE_LIGHT).sum(1).reshape(kernels.shape[0], -1).amax(1)
+    outside = light.flip(-1).cumsum(-1).flip(-1)  # of this ring and those beyond
+    reach = (outside > NEGLIGIBLE_LIGHT).sum(-1).amax((0, 2))
     # Turning reads up to two samples beyond the support.
     return (reach + 2) / oversample + 1.0
 
@@ -117,11 +151,9 @@ def turned_sums(field: PolarPSFField, turning: str) -> Tensor:
         Shape (D R C, A): azimuths with `sin / (sin + cos)` even from 0 to 1.
     """
     kernels = field.kernels.reshape(-1, *field.kernels.shape[-2:])
-    share = torch.linspace(0, 1, ANGLES[turning], dtype=kernels.dtype, device=kernels.device)
-    length = torch.hypot(share, 1 - share)
-    cosine, sine = (1 - share) / length, share / length
+    cosine, sine = _azimuths(turning, kernels)
     if turning == "bilinear":
-        return kernels.flatten(1) @ _tap_counts(kernels.shape[-1], cosine, sine)
+        return kernels.flatten(1) @ _tap_counts(kernels.shape[-1], cosine, sine).flatten(0, 1)
     index = torch.arange(len(kernels), device=kernels.device)[:, None]
     found = []
     for c, s in zip(cosine, sine, strict=True):
@@ -133,21 +165,18 @@ def turned_sums(field: PolarPSFField, turning: str) -> Tensor:
     return torch.stack(found, 1)
 
 
+def _azimuths(turning: str, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of the azimuths at which sums of turned kernels are known."""
+    share = torch.linspace(0, 1, ANGLES[turning], dtype=like.dtype, device=like.device)
+    length = torch.hypot(share, 1 - share)
+    return (1 - share) / length, share / length
+
+
 def _tap_counts(size: int, cosine: Tensor, sine: Tensor) -> Tensor:
-    """How much of each stored value the taps of a turned kernel read in all, shape (S S, A)."""
-    offset = torch.arange(size, dtype=cosine.dtype, device=cosine.device) - (size - 1) / 2
-    down, right = offset[:, None, None], offset[None, :, None]
-    row = cosine * down + sine * right + (size - 1) / 2 + 1
-    col = -sine * down + cosine * right + (size - 1) / 2 + 1
-    counts = cosine.new_zeros((len(cosine), (size + 2) ** 2))
-    angle = torch.arange(len(cosine), device=cosine.device).expand(row.shape)
-    r, c = row.floor(), col.floor()
-    for i, u in ((0, 1 - (row - r)), (1, row - r)):
-        for k, v in ((0, 1 - (col - c)), (1, col - c)):
-            inside = (r + i >= 0) & (r + i <= size + 1) & (c + k >= 0) & (c + k <= size + 1)
-            where = ((r + i) * (size + 2) + c + k)[inside].long()
-            counts.index_put_((angle[inside], where), (u * v)[inside], accumulate=True)
-    return counts.reshape(-1, size + 2, size + 2)[:, 1:-1, 1:-1].flatten(1).mT
+    """How much of each stored value the taps of a turned kernel read in all, shape (S, S, A)."""
+    from . import preparing
+
+    return torch.from_numpy(preparing.count_taps(size, cosine.cpu().numpy(), sine.cpu().numpy())).to(cosine.device)
 
 
 def node_kernels(
@@ -166,13 +195,72 @@ def node_kernels(
         Kernels, shape (M, C, K, K), and which of them is whose, -1 for none, shape (N, P).
     """
     slot = np.where(wanted, np.cumsum(wanted).reshape(wanted.shape) - 1, -1)
-    some = wanted.any(1)
-    used = slot[some]
-    planes = np.stack((wanted[some].argmax(1), wanted.shape[1] - 1 - wanted[some][:, ::-1].argmax(1)), 1)
-    arguments = (prepared, np.ascontiguousarray(node_xy[some], dtype=np.float64), step, planes, used)
+    node, planes = plane_runs(wanted)
+    arguments = (prepared, np.ascontiguousarray(node_xy[node], dtype=np.float64), step, planes, slot[node])
     if prepared.stored.device.type == "cpu":
         return cast(Tensor, _Compiled.apply(prepared.stored, prepared.sums, *arguments)), slot
     return node_kernels_reference(*arguments), slot
+
+
+def wanted_nodes(presence: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Planes that a node's tiles need, bool (rows + 1, columns + 1, P), from presence (rows, columns, P)."""
+    rows, cols, planes = presence.shape
+    wanted = np.zeros((rows + 1, cols + 1, planes), dtype=bool)
+    for a in (0, 1):
+        for b in (0, 1):
+            wanted[a : a + rows, b : b + cols] |= presence
+    return wanted
+
+
+def tap_step(block: Block, sign: int) -> tuple[float, float]:
+    """Sensor columns and rows that one tap to the right and one tap down stand for; sign: 1 gather, -1 scatter."""
+    return float(sign * block.cols.place_step), float(sign * block.rows.place_step)
+
+
+def block_kernels(prepared: Prepared, block: Block, presence: "np.ndarray[Any, Any]", sign: int) -> Tensor:
+    """Kernels of all nodes of a block, row by row.
+
+    Args:
+        prepared: The field.
+        block: How pixels are cut.
+        presence: Planes of tiles, bool, shape (rows, columns, P).
+        sign: 1 for a gather, -1 for a scatter.
+
+    Returns:
+        Those of `wanted_nodes`, in its order, shape (M, C, K, K).
+    """
+    places = [(block.cols.place_of(x), block.rows.place_of(y)) for y in block.rows.border for x in block.cols.border]
+    wanted = wanted_nodes(presence).reshape(len(places), -1)
+    return node_kernels(prepared, np.array(places), tap_step(block, sign), wanted)[0]
+
+
+def plane_runs(wanted: "np.ndarray[Any, Any]") -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
+    """Runs of planes that nodes want, read at once; a single unwanted one between two runs is read with them.
+
+    Args:
+        wanted: Bool, shape (N, P).
+
+    Returns:
+        Node of each run, shape (M,), and its first and last plane, shape (M, 2).
+    """
+    closed = np.pad(wanted, ((0, 0), (1, 1)))
+    closed[:, 1:-1] |= closed[:, :-2] & closed[:, 2:]
+    edges = np.diff(closed.astype(np.int8), axis=1)
+    node, first = np.nonzero(edges > 0)
+    last = np.nonzero(edges < 0)[1] - 1
+    return node, np.stack((first, last), 1)
+
+
+def numpy_tables(prepared: Prepared, step: tuple[float, float]) -> "tuple[np.ndarray[Any, Any], ...]":
+    """First arguments of the compiled loops: stored, sums, radii, reach, centre and step."""
+    return (
+        prepared.stored.detach().numpy(),
+        prepared.sums.detach().numpy(),
+        prepared.radii_64,
+        prepared.reach_px.numpy().astype(np.float64),
+        prepared.centre,
+        np.array(step, dtype=np.float64),
+    )
 
 
 class _Compiled(torch.autograd.Function):
@@ -184,17 +272,7 @@ class _Compiled(torch.autograd.Function):
         out = stored.new_zeros(
             (int(slot.max(initial=-1)) + 1, prepared.channels, prepared.kernel_px, prepared.kernel_px)
         )
-        arrays = (
-            stored.detach().numpy(),
-            sums.detach().numpy(),
-            prepared.radii.detach().numpy().astype(np.float64),
-            prepared.reach_px.numpy().astype(np.float64),
-            prepared.centre,
-            np.array(step, dtype=np.float64),
-            node_xy,
-            planes,
-            slot,
-        )
+        arrays = [*numpy_tables(prepared, step), node_xy, planes, slot]
         ctx.arrays = arrays[2:]
         ctx.options = {
             "oversample": prepared.oversample,
@@ -202,7 +280,7 @@ class _Compiled(torch.autograd.Function):
             "threads": torch.get_num_threads(),
         }
         ctx.save_for_backward(stored, sums)
-        gathering.read_nodes(*arrays, out.numpy(), **ctx.options)
+        gathering.read_nodes(*[*arrays, out.numpy()], **ctx.options)
         return out
 
     @staticmethod

@@ -12,26 +12,18 @@ from psf import InputError, PolarPSFField
 from psf.interpolation import check_interpolation
 from psf.sampling import check_turning
 
-from .nodes import Prepared, prepare_field
-from .reference import Form, Padding, pad_picture, render_reference
-from .spectra import (
-    BlockSpectra,
-    NodeRow,
-    NodeSource,
-    gather_block,
-    keep_spectra,
-    scatter_block,
-    spectra_source,
-    wanted_nodes,
-)
-from .tiling import TILE_PX, Block, cut_picture
-from .weights import PixelPlanes, find_presence, plane_weights
+from .nodes import Prepared, prepare_field, wanted_nodes
+from .passes import Pass, sources, without_gradients
+from .reference import Form, Padding, render_reference
+from .spectra import BlockSpectra, keep_spectra, spectra_source
+from .tiling import TILE_PX, cut_picture
+from .weights import find_presence, plane_weights
 
 FORMS = ("gather", "scatter", "normalised")
 PADDINGS = ("reflect", "replicate", "zeros")
 # What a block that the normalised form divides by may hold at least: light that reaches a pixel at all.
 LEAST_WEIGHT = 1e-6
-METHODS = ("auto", "tiles", "direct")
+METHODS = ("auto", "tiles", "torch", "direct")
 # Up to so many kernel values (pixels times K^2) the plain sums are as fast as tiles, and exact.
 DIRECT_VALUES = 1 << 20
 
@@ -97,8 +89,9 @@ def pixelwise(
         padding: Outside the frame: "reflect", "replicate" or "zeros". A padded source brings the kernel of the pixel
             that it copies.
         turning: How turned kernels are read: "bilinear" (the definition) or "cubic" (sharper, slower).
-        method: "tiles", "direct" (`pixelwise_reference` with "linear": exact, slow) or "auto": direct where there are
-            at most DIRECT_VALUES kernel values, tiles otherwise and with every plan.
+        method: "tiles", "torch" (the same tiles in torch operations, which is what a GPU does), "direct"
+            (`pixelwise_reference` with "linear": exact, slow) or "auto": direct where there are at most DIRECT_VALUES
+            kernel values, tiles otherwise and with every plan.
         tile_px: Side of the tiles; half of it costs up to twice as much and lowers the error by 4 to 7 dB.
         memory_mb: About how much memory may be used beside inputs, result and plan.
 
@@ -127,18 +120,18 @@ def pixelwise(
     blocks = cut_picture((height, width), sensor, camera.kernel_px, window, form, padding, tile_px)
     if plan is None:
         prepared = prepare_field(camera, turning)
-        sources = [spectra_source(prepared, block, 1 if form == "gather" else -1) for block in blocks]
+        kept: list[BlockSpectra | None] = [None] * len(blocks)
     else:
-        prepared = plan.prepared
-        sources = [_planned(one) for one in plan.spectra]
+        prepared, kept = plan.prepared, list(plan.spectra)
+    is_compiled = method != "torch" and image.device.type == "cpu"
     before, share = plane_weights(depth_m[:, 0], camera.depths_m)
+    work = Pass(prepared, blocks, kept, before, share, memory_mb, is_compiled)
     if form == "gather":
-        return _gather(image, before, share, prepared, blocks, sources, padding, memory_mb)
-    lit = _scatter(image, before, share, prepared, blocks, sources, memory_mb)
+        return work.gather(image, padding)
+    lit = work.scatter(image)
     if form == "scatter":
         return lit
-    ones = torch.ones_like(image)
-    return lit / _scatter(ones, before, share, prepared, blocks, sources, memory_mb, False).clamp_min(LEAST_WEIGHT)
+    return lit / work.scatter(torch.ones_like(image), has_transmission=False).clamp_min(LEAST_WEIGHT)
 
 
 def plan_pixelwise(
@@ -153,6 +146,8 @@ def plan_pixelwise(
     tile_px: int = TILE_PX,
 ) -> PixelwisePlan:
     """Do what depends on the field only, for many pictures of one shape at one place.
+
+    What is rendered with the plan has gradients in picture and depth, none in the field.
 
     Args:
         field: The camera's kernels.
@@ -172,18 +167,17 @@ def plan_pixelwise(
     window = _check(image.expand(len(depths), -1, -1, -1), depths, field, window, form, padding, turning)
     _check_numbers(tile_px, 1.0)
     blocks = cut_picture((height, width), field.image_shape_px, field.kernel_px, window, form, padding, tile_px)
-    prepared = prepare_field(field, turning)
+    prepared = without_gradients(prepare_field(field, turning))
     before, share = plane_weights(depths[:, 0], field.depths_m)
     found = []
     for block in blocks:
-        own_before, own_share = _sources((before, share), block)
+        own_before, own_share = sources((before, share), block)
         presence = find_presence(own_before, own_share, block, len(field.depths_m)).any(0).cpu().numpy()
         if depth_m is None:
             presence = np.ones_like(presence)
             presence[block.hole] = False
-        needed = wanted_nodes(presence)
         source = spectra_source(prepared, block, 1 if form == "gather" else -1)
-        found.append(keep_spectra(source, needed))
+        found.append(keep_spectra(source, wanted_nodes(presence)))
     return PixelwisePlan(field, (height, width), window, form, padding, turning, tile_px, prepared, tuple(found))
 
 
@@ -216,99 +210,6 @@ def pixelwise_reference(
     window = _check(image, depth_m, field, window, form, padding, turning, is_reference=True)
     check_interpolation("interpolation", interpolation)
     return render_reference(image, depth_m, field, window, form, padding, interpolation, turning)
-
-
-def _planned(spectra: BlockSpectra) -> NodeSource:
-    """Spectra that are there already; a picture may ask for no others."""
-
-    def source(row: int, first: int, end: int, wanted: "np.ndarray[Any, Any]") -> NodeRow:
-        values, moments, slot = spectra.source(row, first, end, wanted)
-        if bool((wanted & (slot < 0)).any()):
-            raise InputError("depth_m", "depths that the plan was not made for", "those of plan_pixelwise")
-        return values, moments, slot
-
-    return source
-
-
-def _planes(before: Tensor, share: Tensor, block: Block, has_transmission: bool = True) -> PixelPlanes:
-    x, y = (axis.place_0 + axis.place_step * torch.arange(axis.length).double() for axis in (block.cols, block.rows))
-    return PixelPlanes(before, share, x.to(share.device), y.to(share.device), has_transmission)
-
-
-def _sources(pictures: tuple[Tensor, ...], block: Block) -> list[Tensor]:
-    """The block's own pixels of pictures (..., H, W): a view of them, or mirrored or repeated copies."""
-    if block.rows.source_step == 1 and block.cols.source_step == 1:
-        rows, cols = (slice(axis.source_0, axis.source_0 + axis.length) for axis in (block.rows, block.cols))
-        return [one[..., rows, cols] for one in pictures]
-    y, x = (axis.sources().to(pictures[0].device) for axis in (block.rows, block.cols))
-    return [one[..., y[:, None], x] for one in pictures]
-
-
-def _gather(
-    image: Tensor,
-    before: Tensor,
-    share: Tensor,
-    prepared: Prepared,
-    blocks: list[Block],
-    sources: list[NodeSource],
-    padding: str,
-    memory_mb: float,
-) -> Tensor:
-    margin = prepared.kernel_px - 1
-    padded = pad_picture(image, margin // 2, padding)
-    out = torch.zeros_like(image)
-    for block, source in zip(blocks, sources, strict=True):
-        y, x, height, width = block.rows.source_0, block.cols.source_0, block.rows.length, block.cols.length
-        own_before, own_share = _sources((before, share), block)
-        presence = find_presence(own_before, own_share, block, prepared.planes).cpu().numpy()
-        if not presence.any():
-            continue
-        own = padded[..., y : y + height + margin, x : x + width + margin]
-        planes = _planes(own_before, own_share, block)
-        strip = _strip_tiles(presence, block, image, memory_mb)
-        out[..., y : y + height, x : x + width] += gather_block(
-            own, planes, prepared, presence, block, source, prepared.kernel_px, strip
-        )
-    return out
-
-
-def _scatter(
-    light: Tensor,
-    before: Tensor,
-    share: Tensor,
-    prepared: Prepared,
-    blocks: list[Block],
-    sources: list[NodeSource],
-    memory_mb: float,
-    has_transmission: bool = True,
-) -> Tensor:
-    height, width = light.shape[-2:]
-    half = prepared.kernel_px // 2
-    margin = 2 * half
-    canvas = light.new_zeros((*light.shape[:2], height + 2 * margin, width + 2 * margin))
-    for block, source in zip(blocks, sources, strict=True):
-        own_light, own_before, own_share = _sources((light, before, share), block)
-        presence = find_presence(own_before, own_share, block, prepared.planes).cpu().numpy()
-        if not presence.any():
-            continue
-        strip = _strip_tiles(presence, block, light, memory_mb)
-        planes = _planes(own_before, own_share, block, has_transmission)
-        landed = scatter_block(own_light, planes, prepared, presence, block, source, prepared.kernel_px, strip)
-        x, y = block.canvas_xy
-        canvas[..., y : y + landed.shape[-2], x : x + landed.shape[-1]] += landed
-    return canvas[..., margin : margin + height, margin : margin + width]
-
-
-def _strip_tiles(presence: "np.ndarray[Any, Any]", block: Block, image: Tensor, memory_mb: float) -> int:
-    """Columns of tiles that the budget allows at once."""
-    batch, channels = image.shape[:2]
-    tall, wide = block.fft_shape
-    spectrum_mb = channels * tall * (wide + 2) * image.element_size() / 1e6
-    pairs = presence.sum((0, 3)).max()
-    planes = presence.any(0).sum(-1).max()
-    # Windows of tiles, products and their parts, two rows of nodes and the one being made.
-    column_mb = spectrum_mb * (6 * batch + 5 * pairs + 8 * planes)
-    return max(1, int(memory_mb / column_mb))
 
 
 def _check_numbers(tile_px: int, memory_mb: float) -> None:
@@ -363,11 +264,15 @@ def _check(
         raise InputError("field", f"kernels of {field.kernel_px} px", most)
     if field.magnification != 1:
         raise InputError("field.magnification", field.magnification, "1; scale the picture and its depth first")
-    _refuse("depth_m", depth_m, ~(depth_m.detach() > 0), "depths above 0 m (inf is allowed)")
-    _refuse("image", image, ~image.detach().isfinite(), "finite light")
+    _refuse("depth_m", depth_m, True, "depths above 0 m (inf is allowed)")
+    _refuse("image", image, False, "finite light")
     return x, y
 
 
-def _refuse(name: str, values: Tensor, bad: Tensor, expected: str) -> None:
-    if bool(bad.any()):
-        raise InputError(name, float(values.detach()[bad][0]), expected)
+def _refuse(name: str, values: Tensor, is_depth: bool, expected: str) -> None:
+    values = values.detach()
+    # In numpy: threads of torch operations go on spinning for a while and take the cores of those that follow.
+    one: Any = values.numpy() if values.device.type == "cpu" else values
+    good = one > 0 if is_depth else (np.isfinite(one) if values.device.type == "cpu" else values.isfinite())
+    if not bool(good.all()):
+        raise InputError(name, float(one[~good].reshape(-1)[0]), expected)

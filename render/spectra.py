@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.fft import fft, ifft, irfft, rfft, rfft2
 
-from .nodes import Prepared, node_kernels
+from .nodes import Prepared, node_kernels, tap_step, wanted_nodes
 from .tiling import Axis, Block
 from .weights import PixelPlanes
 
@@ -49,7 +49,7 @@ class BlockSpectra:
 
 def spectra_source(prepared: Prepared, block: Block, sign: int) -> NodeSource:
     """A `NodeSource` that makes spectra from the field, for a gather (sign 1) or a scatter (sign -1)."""
-    step = (float(sign * block.cols.place_step), float(sign * block.rows.place_step))
+    step = tap_step(block, sign)
 
     def source(row: int, first: int, end: int, wanted: "np.ndarray[Any, Any]") -> NodeRow:
         y = block.rows.place_of(block.rows.border[row])
@@ -64,16 +64,6 @@ def spectra_source(prepared: Prepared, block: Block, sign: int) -> NodeSource:
         return rfft2(kernels, s=block.fft_shape), moments, slot
 
     return source
-
-
-def wanted_nodes(presence: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Planes that a node's tiles need, bool (rows + 1, columns + 1, P), from presence (rows, columns, P)."""
-    rows, cols, planes = presence.shape
-    wanted = np.zeros((rows + 1, cols + 1, planes), dtype=bool)
-    for a in (0, 1):
-        for b in (0, 1):
-            wanted[a : a + rows, b : b + cols] |= presence
-    return wanted
 
 
 def keep_spectra(source: NodeSource, wanted: "np.ndarray[Any, Any]") -> BlockSpectra:

@@ -6,6 +6,7 @@ plane p has the share `a_p n_p / sum(a n)`, `a` linear in dioptres and `n` what 
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,6 +29,11 @@ def plane_weights(depth_m: Tensor, depths_m: Tensor) -> tuple[Tensor, Tensor]:
     planes = -1 / depths_m  # ascends with depth, and is the dioptre but for its sign
     if len(planes) == 1:
         return torch.zeros(depth_m.shape, dtype=torch.int32, device=depth_m.device), torch.zeros_like(depth_m)
+    if depth_m.device.type == "cpu" and not (depth_m.requires_grad or planes.requires_grad):
+        from psf.tile_loops import place_depths
+
+        found = place_depths(depth_m.contiguous().numpy(), planes.numpy(), torch.get_num_threads(), np.int32)
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
     place = (-1 / depth_m).clamp(planes[0], planes[-1])
     before = torch.searchsorted(planes, place.detach().contiguous(), right=True, out_int32=True) - 1
     before = before.clamp_(0, len(planes) - 2)
@@ -48,9 +54,17 @@ def find_presence(before: Tensor, share: Tensor, block: Block, planes: int) -> T
         Bool, shape (B, tile rows, tile columns, D).
     """
     device = before.device
+    shape = (len(before), len(block.rows.size), len(block.cols.size), planes)
+    if device.type == "cpu":
+        from . import tile_loops
+
+        seen = torch.zeros(shape, dtype=torch.bool)
+        rows, cols = (np.repeat(np.arange(len(axis.size)), axis.size) for axis in (block.rows, block.cols))
+        tile_loops.mark(before.numpy(), share.detach().numpy(), rows, cols, seen.numpy())
+        seen[:, block.hole[0], block.hole[1]] = False
+        return seen
     tile_row = torch.repeat_interleave(torch.tensor(block.rows.size, device=device))
     tile_col = torch.repeat_interleave(torch.tensor(block.cols.size, device=device))
-    shape = (len(before), len(block.rows.size), len(block.cols.size), planes)
     batch = torch.arange(len(before), device=device)[:, None, None]
     tile = (batch * shape[1] + tile_row[:, None]) * shape[2] + tile_col
     found = torch.zeros(shape, dtype=torch.bool, device=device).reshape(-1)
@@ -84,27 +98,38 @@ class PixelPlanes:
     def weights(self, prepared: Prepared, rows: slice) -> Tensor:
         """Weights of the plane before and of the one after it in some rows, shape (B, 2, C, h, W)."""
         before, share, y_px = self.before[:, rows], self.share[:, rows], self.y_px[rows]
-        tables = (prepared.sums, prepared.transmission)
-        needs_grad = torch.is_grad_enabled() and any(one.requires_grad for one in (share, *tables))
-        if before.device.type != "cpu" or needs_grad:
+        if before.device.type != "cpu":
             return weights_reference(prepared, before, share, self.x_px, y_px, self.has_transmission)
-        from . import gathering
+        places = (before.contiguous(), self.x_px, y_px, self.has_transmission)
+        return cast(Tensor, _Compiled.apply(prepared.sums, prepared.transmission, share, prepared, *places))
 
+
+class _Compiled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, sums: Tensor, transmission: Tensor, share: Tensor, *given: Any) -> Tensor:
+        from . import weighing
+
+        prepared, before, x_px, y_px, has_transmission = given
         out = share.new_empty((len(before), 2, prepared.channels, *before.shape[1:]))
-        gathering.weigh(
-            prepared.sums.detach().numpy(),
-            prepared.transmission.detach().numpy(),
-            prepared.radii.detach().numpy().astype(np.float64),
-            prepared.centre,
-            before.contiguous().numpy(),
-            share.detach().contiguous().numpy(),
-            self.x_px.numpy(),
-            y_px.numpy(),
-            out.numpy(),
-            has_transmission=self.has_transmission,
-            threads=torch.get_num_threads(),
-        )
+        share = share.contiguous()
+        ctx.save_for_backward(sums, transmission, share)
+        ctx.tables = (prepared.radii_64, prepared.centre, before.numpy())
+        ctx.places = (x_px.numpy(), y_px.numpy())
+        ctx.options = {"has_transmission": has_transmission, "threads": torch.get_num_threads()}
+        tables: list[Any] = [sums.detach().numpy(), transmission.detach().numpy(), *ctx.tables, share.detach().numpy()]
+        weighing.weigh(*[*tables, *ctx.places, out.numpy()], **ctx.options)
         return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        from . import weighing
+
+        sums, transmission, share = (one.detach().numpy() for one in ctx.saved_tensors)
+        tables: list[Any] = [sums, transmission, *ctx.tables, share]
+        tables += [*ctx.places, grads[0].contiguous().numpy()]
+        found = weighing.weigh_back(*tables, **ctx.options)
+        return (*(torch.from_numpy(one) for one in found), None, None, None, None, None)
 
 
 def weights_reference(

@@ -1,37 +1,17 @@
 """Node kernels read from a polar field."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 
-from psf import Channel, PolarPSFField
 from render.nodes import node_kernels, node_kernels_reference, prepare_field
 
 F64 = torch.float64
 
 
-def small_field(seed=0, oversample=1, kernel_px=5):
-    g = torch.Generator().manual_seed(seed)
-    kernels = torch.rand((3, 4, 2, kernel_px * oversample, kernel_px * oversample), generator=g, dtype=F64)
-    return PolarPSFField(
-        kernels=kernels / kernels.sum((-2, -1), keepdim=True),
-        transmission=torch.rand((3, 4, 2), generator=g, dtype=F64) + 0.5,
-        lost=torch.zeros((3, 4, 2), dtype=F64),
-        depths_m=torch.tensor([0.2, 0.5, math.inf], dtype=F64),
-        radii=torch.tensor([0.0, 0.3, 0.7, 1.0], dtype=F64),
-        image_shape_px=(40, 50),
-        pitch_um=2.0,
-        channels=(Channel("R", (0.6,)), Channel("B", (0.45,))),
-        focus_m=0.5,
-        oversample=oversample,
-    )
-
-
 @pytest.mark.parametrize("turning", ["bilinear", "cubic"])
 @pytest.mark.parametrize("oversample", [1, 2])
-def test_a_tap_is_the_one_of_the_kernel_of_the_pixel_that_it_belongs_to(turning, oversample):
+def test_a_tap_is_the_one_of_the_kernel_of_the_pixel_that_it_belongs_to(turning, oversample, small_field):
     field = small_field(oversample=oversample)
     kernels, slot = node_kernels(
         prepare_field(field, turning), np.array([[31.5, 11.25]]), (1.0, 1.0), np.ones((1, 3), dtype=bool)
@@ -51,7 +31,7 @@ def nodes():
 @pytest.mark.parametrize("turning", ["bilinear", "cubic"])
 @pytest.mark.parametrize("oversample", [1, 3])
 @pytest.mark.parametrize("step", [(1.0, 1.0), (-1.0, -1.0), (1.0, 0.0)])
-def test_compiled_loops_equal_torch_operations_with_their_gradients(turning, oversample, step):
+def test_compiled_loops_equal_torch_operations_with_their_gradients(turning, oversample, step, small_field):
     places, wanted = nodes()
     found = []
     for compiled in (True, False):
@@ -71,7 +51,7 @@ def test_compiled_loops_equal_torch_operations_with_their_gradients(turning, ove
         assert (one - two).abs().max() < 1e-9 * two.abs().max().clamp_min(1)
 
 
-def test_no_wanted_plane_gives_no_kernel():
+def test_no_wanted_plane_gives_no_kernel(small_field):
     kernels, slot = node_kernels(
         prepare_field(small_field(), "bilinear"), np.zeros((2, 2)), (1.0, 1.0), np.zeros((2, 3), dtype=bool)
     )

@@ -90,17 +90,20 @@ def test_window_of_a_sensor_is_rendered_as_the_golden_vectors_say(golden, golden
         assert (found[0] - golden[f"window_{name}_{padding}"]).abs().max() < 1e-10
 
 
-# Tiles interpolate between node kernels. On a sensor of a hundred pixels these change fast: measured 1.2e-3 to 1.7e-3,
-# and 0.01 to 0.026 at worst, beside the centre.
+# Bilinear turning softens a kernel between the axes and not on them: a kink at every axis and all of them at the
+# centre, which no interpolation over tiles follows. On a sensor of a hundred pixels that is everywhere. Cubic turning
+# has next to none.
 @pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate"])
 @pytest.mark.parametrize("form", FORMS)
-def test_tiles_agree_with_the_plain_sums(form, padding):
+@pytest.mark.parametrize(("turning", "rms", "largest"), [("cubic", 1e-3, 0.015), ("bilinear", 2.5e-3, 0.04)])
+def test_tiles_agree_with_the_plain_sums(form, padding, turning, rms, largest):
     field = smooth_field()
     image, depth_m = random_scene()
-    truth = pixelwise_reference(image, depth_m, field, form=form, padding=padding, **LINEAR)
-    found = pixelwise(image, depth_m, field, form=form, padding=padding, method="tiles", tile_px=16)
-    assert ((found - truth) ** 2).mean().sqrt() < 2.5e-3
-    assert (found - truth).abs().max() < 0.04
+    options = {"form": form, "padding": padding, "turning": turning}
+    truth = pixelwise_reference(image, depth_m, field, interpolation="linear", **options)
+    found = pixelwise(image, depth_m, field, method="tiles", tile_px=16, **options)
+    assert ((found - truth) ** 2).mean().sqrt() < rms
+    assert (found - truth).abs().max() < largest
 
 
 def test_smaller_tiles_come_closer_to_the_plain_sums():
@@ -159,17 +162,17 @@ def test_rendering_is_linear_in_the_picture(form):
 
 
 @pytest.mark.parametrize("form", ["gather", "scatter"])
-@pytest.mark.parametrize(("x", "y"), [(95, 20), (20, 20), (20, 75), (95, 75), (75, 10), (10, 35)])
+@pytest.mark.parametrize(("x", "y"), [(95, 20), (20, 20), (20, 75), (95, 75), (75, 10), (10, 35), (60, 30), (30, 47)])
 def test_a_point_leaves_its_lopsided_kernel_turned_to_its_quadrant(form, x, y):
     field = replace(smooth_field(), transmission=torch.ones(4, 5, 2, dtype=F64))
     image = torch.zeros((1, 2, *SHAPE), dtype=F64)
     image[..., y, x] = 1
     depth_m = torch.full((1, 1, *SHAPE), 0.3, dtype=F64)
-    found = pixelwise(image, depth_m, field, form=form, method="tiles", tile_px=16)
-    kernel = field.at_pixel(x, y, 0.3, **LINEAR)
+    found = pixelwise(image, depth_m, field, form=form, method="tiles", tile_px=16, turning="cubic")
+    kernel = field.at_pixel(x, y, 0.3, interpolation="linear", turning="cubic")
     landed = found[0, :, y - 4 : y + 5, x - 4 : x + 5]
     # Gather gives every tap the kernel of its own pixel, a few pixels away.
-    assert (landed - kernel).abs().sum() / 2 / 2 < (0.03 if form == "scatter" else 0.1)
+    assert (landed - kernel).abs().sum() / 2 / 2 < (0.01 if form == "scatter" else 0.08)
     for other in (kernel.flip(-1), kernel.flip(-2), kernel.flip(-2, -1)):
         assert (landed - kernel).abs().sum() < 0.7 * (landed - other).abs().sum()
 
@@ -241,14 +244,14 @@ def test_gradients_are_those_of_the_plain_sums(form):
         (pixelwise, {"method": "tiles", "tile_px": 16}),
     ):
         picture, light = image.clone().requires_grad_(), sharp.transmission.clone().requires_grad_()
-        softness = torch.full((4, 5, 2, 1, 1), 0.3, dtype=F64).requires_grad_()
+        # One for all radii: of a single one it would be a tent over the image height, as narrow as a tile here.
+        softness = torch.full((4, 1, 2, 1, 1), 0.3, dtype=F64).requires_grad_()
         kernels = (1 - softness) * sharp.kernels + softness * soft.kernels
         field = replace(sharp, kernels=kernels, transmission=light)
         out = render(picture, depth_m, field, form=form, **options)
         found.append(torch.autograd.grad((weight * out**2).sum(), (picture, light, softness)))
-    # The last changes between neighbouring nodes, which is rougher than the field itself: measured 0.063.
-    for plain, tiles, most in zip(*found, (0.02, 0.02, 0.1), strict=True):
-        assert (plain - tiles).norm() < most * plain.norm()
+    for plain, tiles in zip(*found, strict=True):
+        assert (plain - tiles).norm() < 0.02 * plain.norm()
 
 
 def test_gradients_pass_gradcheck():

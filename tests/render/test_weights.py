@@ -5,7 +5,6 @@ import math
 import numpy as np
 import torch
 
-from psf import Channel, PolarPSFField
 from render.nodes import prepare_field
 from render.tiling import cut_picture
 from render.weights import PixelPlanes, find_presence, plane_weights, weights_reference
@@ -13,24 +12,7 @@ from render.weights import PixelPlanes, find_presence, plane_weights, weights_re
 F64 = torch.float64
 
 
-def small_field(seed=0, oversample=1, kernel_px=5):
-    g = torch.Generator().manual_seed(seed)
-    kernels = torch.rand((3, 4, 2, kernel_px * oversample, kernel_px * oversample), generator=g, dtype=F64)
-    return PolarPSFField(
-        kernels=kernels / kernels.sum((-2, -1), keepdim=True),
-        transmission=torch.rand((3, 4, 2), generator=g, dtype=F64) + 0.5,
-        lost=torch.zeros((3, 4, 2), dtype=F64),
-        depths_m=torch.tensor([0.2, 0.5, math.inf], dtype=F64),
-        radii=torch.tensor([0.0, 0.3, 0.7, 1.0], dtype=F64),
-        image_shape_px=(40, 50),
-        pitch_um=2.0,
-        channels=(Channel("R", (0.6,)), Channel("B", (0.45,))),
-        focus_m=0.5,
-        oversample=oversample,
-    )
-
-
-def test_weights_are_linear_in_dioptres_and_clamped():
+def test_weights_are_linear_in_dioptres_and_clamped(small_field):
     before, share = plane_weights(
         torch.tensor([0.1, 0.2, 2 / 7, 0.5, 1.0, math.inf], dtype=F64), small_field().depths_m
     )
@@ -38,7 +20,7 @@ def test_weights_are_linear_in_dioptres_and_clamped():
     assert torch.allclose(share, torch.tensor([0, 0, 0.5, 0, 0.5, 1], dtype=F64))
 
 
-def test_compiled_weights_equal_torch_operations_and_sum_to_the_transmission():
+def test_compiled_weights_equal_torch_operations_and_sum_to_the_transmission(small_field):
     field = small_field()
     prepared = prepare_field(field, "bilinear")
     g = torch.Generator().manual_seed(1)
