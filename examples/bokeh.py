@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 import optics
 from psf import InputError, PolarPSFField
+from psf.arguments import ArgumentError, parse_arguments
 from render.pictures import check_writable, write_picture
 from render.spatial import pixelwise
 
@@ -75,12 +76,12 @@ class Layer:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    args = tyro.cli(Args, args=argv, description=Args.__doc__)
     try:
+        args = parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))
         check_writable(args.out)
         photo = photograph(args)
         write_picture(args.out, photo)
-    except (InputError, OSError) as error:
+    except (ArgumentError, InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"written: {args.out} ({photo.shape[-1]} x {photo.shape[-2]} px)")

@@ -35,6 +35,7 @@ import optics
 from optics import draw
 from optics.analysis import find_encircled_diameters_px, find_field_curves, find_spots, trace_fans
 from psf import Channel, InputError, PolarPSFField, plots
+from psf.arguments import ArgumentError, parse_arguments
 from psf.metrics import find_centroid_px, find_rms_radius_px
 
 DRAWN_RADII = (0.0, 0.35, 0.7, 1.0)
@@ -75,13 +76,12 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    args = tyro.cli(Args, args=argv, description=Args.__doc__)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.showwarning = show_warning
         try:
-            run(args)
-        except (InputError, OSError) as error:
+            run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__)))
+        except (ArgumentError, InputError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
     return 0

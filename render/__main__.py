@@ -1,5 +1,6 @@
-"""The command line of `render`: `python -m render simulate` and `python -m render stack`."""
+"""The command line of `render`: `python -m render simulate`, `stack`, `develop` and `calibrate-noise`."""
 
+import io
 import math
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 import psf
 from psf import InputError, PolarPSFField
+from psf.arguments import ArgumentError, parse_arguments
 from psf.metrics import find_rms_radius_px
 
 from .framing import fit_field, place_window
@@ -91,24 +93,95 @@ class Stack(Scene):
     """Kind of the photographs; they are named NAME_00 and so on."""
 
 
+@dataclass(frozen=True)
+class Develop:
+    """Develop a RAW file or a DNG into a picture."""
+
+    raw: tyro.conf.Positional[Path]
+    """The camera file."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """The picture to write, .png, .tif, .exr or .npy."""
+    bits: int | None = None
+    """Per sample; by default 16 for PNG and TIFF."""
+    method: Literal["bilinear", "malvar"] = "malvar"
+    """How to demosaic."""
+    white_balance: tuple[float, float, float] | None = None
+    """Multipliers of R, G, B instead of the file's."""
+    camera_colours: bool = False
+    """Take the camera's colours for sRGB's, where nobody knows its matrix."""
+    exposure_ev: float = 0.0
+    """Brighter by so many stops."""
+    crop: bool = True
+    """Only the part that the maker shows."""
+
+
+@dataclass(frozen=True)
+class CalibrateNoise:
+    """Measure a sensor's noise, from pairs of evenly lit RAW frames and of dark ones, or from single frames.
+
+    Per ISO: 8 or more levels of light from 1 to 80 % of white, two frames each (defocus, or a diffuser), and two or
+    more dark frames (cap on, shortest time). Names say what a file is: flat_iso400_03_a.dng, dark_iso400_b.dng; or a
+    file frames.csv in the folder with the columns file, kind (flat, dark, scene), iso, pair.
+    """
+
+    folder: tyro.conf.Positional[Path]
+    """RAW files, or mosaics as NPY, 16-bit TIFF or PNG (these need --pattern and --white); subfolders count."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """The noise model to write, .json; a plot of the same name, .png, is written beside it."""
+    method: Literal["auto", "pairs", "tiles"] = "auto"
+    """pairs: two frames of each light. tiles: single frames of a scene with calm parts, less sure. auto: pairs, if
+    there are flat ones."""
+    pattern: Literal["RGGB", "GRBG", "GBRG", "BGGR"] | None = None
+    """Bayer pattern, instead of what files say."""
+    black: tuple[float, ...] = ()
+    """Black level in DN, one number or four for R Gr Gb B, instead of what files say."""
+    white: float | None = None
+    """White level in DN, instead of what files say."""
+    crop: float = 0.5
+    """Share of each side, in the middle, that is used."""
+    lenient: bool = False
+    """Leave out an ISO that cannot be fitted, with a warning, instead of giving up."""
+    plot: bool = True
+    """Draw the plot."""
+
+
+Command = Simulate | Stack | Develop | CalibrateNoise
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    args = tyro.extras.subcommand_cli_from_dict(
-        {"simulate": Simulate, "stack": Stack},
-        args=argv,
-        prog="python -m render",
-        description="Photographs of a sharp picture and its depth map through the PSF field of a camera.",
-    )
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
         try:
-            written = simulate(args) if isinstance(args, Simulate) else stack(args)
-        except (InputError, ImportError, OSError) as error:
+            written = run(parse_arguments(lambda: read_words(argv)))
+        except (ArgumentError, InputError, ImportError, OSError) as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
     print("written: " + ", ".join(map(str, written)))
     return 0
+
+
+def read_words(argv: Sequence[str] | None) -> Command:
+    """One of the commands, filled in."""
+    found: Command = tyro.extras.subcommand_cli_from_dict(
+        {"simulate": Simulate, "stack": Stack, "develop": Develop, "calibrate-noise": CalibrateNoise},
+        args=argv,
+        prog="python -m render",
+        description="Photographs of a sharp picture and its depth map through a camera's PSF field; RAW files; noise.",
+    )
+    return found
+
+
+def run(args: Command) -> list[Path]:
+    """Do what is asked for; the files that were written."""
+    if isinstance(args, Develop):
+        from .commands_raw import develop_command
+
+        return [develop_command(**vars(args))]
+    if isinstance(args, CalibrateNoise):
+        return calibrate_noise(args)
+    return simulate(args) if isinstance(args, Simulate) else stack(args)
 
 
 def simulate(args: Simulate) -> list[Path]:
@@ -160,6 +233,40 @@ def stack(args: Stack) -> list[Path]:
         )
     names = [f"{args.image.stem}_{n:02d}{args.suffix}" for n in range(len(fields))]
     return write_all(folder, dict(zip(names, photos.unbind(), strict=True)), args.bits)
+
+
+def calibrate_noise(args: CalibrateNoise) -> list[Path]:
+    """Measure the noise, print a table, write the model and its plot."""
+    from .calibration_files import Reading
+    from .calibration_folder import calibrate_folder, tabulate
+    from .noise import write_whole
+
+    if args.out.suffix.lower() != ".json":
+        raise InputError("--out", f"the suffix {args.out.suffix!r}", ".json")
+    if not args.out.parent.is_dir():
+        raise FileNotFoundError(f"{args.out.parent}: no such folder to write {args.out.name} to")
+    reading = Reading(args.pattern, args.black or None, args.white, args.crop)
+    with tqdm(unit="file", leave=False, disable=None) as bar:
+
+        def on_progress(done: int, files: int) -> None:
+            bar.total = files
+            advance(bar, done)
+
+        found = calibrate_folder(
+            args.folder, reading, method=args.method, lenient=args.lenient, on_progress=on_progress
+        )
+    for note in found.notes:
+        warnings.warn(note, stacklevel=1)
+    print(tabulate(found))
+    picture = args.out.with_suffix(".png")
+    if args.plot:
+        from .noise_plots import plot_calibration
+
+        drawn = io.BytesIO()
+        plot_calibration(found.transfers, found.model).savefig(drawn, format="png", dpi=110)
+        write_whole(picture, drawn.getvalue())
+    found.model.save(args.out, found.details())
+    return [args.out, picture] if args.plot else [args.out]
 
 
 def render_form(form: Literal["gather", "scatter", "normalised"]) -> Renderer:

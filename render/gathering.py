@@ -174,9 +174,10 @@ def _read(
                 m = slot[n, p]
                 if m >= 0:
                     for i in range(channels):
-                        o, q = U(((m * channels + i) * kernel_px + dy + half) * kernel_px), U((p - low) * channels + i)
-                        for column in range(kernel_px):
-                            flat_out[o + U(column)] = values[U(column) * count + q]
+                        o = U(((m * channels + i) * kernel_px + dy + half) * kernel_px)
+                        entry = U((p - low) * channels + i)
+                        for tap in range(kernel_px):
+                            flat_out[o + U(tap)] = values[U(tap) * count + entry]
 
 
 def _transpose(

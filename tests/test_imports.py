@@ -38,7 +38,7 @@ LIBRARIES: dict[str, set[str]] = {
     "lenses": set(),
 }
 PLOT_LIBRARIES = {"matplotlib", "mpl_toolkits"}  # in plot modules and __main__
-PLOT_NAMES = {"plots", "draw", "report", "viewer"}  # a module or folder of this name is a plot module
+PLOT_NAMES = {"plots", "noise_plots", "draw", "report", "viewer"}  # a module or folder of this name is a plot module
 COMMAND_LIBRARIES = {"tyro", "tqdm"}  # in __main__ and examples
 DISTRIBUTIONS = {"PIL": "pillow", "mpl_toolkits": "matplotlib", "skimage": "scikit-image"}
 

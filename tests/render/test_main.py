@@ -12,8 +12,12 @@ import torch
 from PIL import Image
 
 import psf
+from render.bayer import unpack
+from render.noise import NoiseModel
+from render.noise_presets import load_noise
 from render.pictures import read_picture, write_picture
 from render.png import write_png16
+from render.sensor import RawSensor, add_noise
 from render.stacks import focal_stack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,3 +244,89 @@ def test_eight_bit_photographs_open_elsewhere(folder):
     assert main.main([*SIMULATE[:-1], "out.png"]) == 0
     with Image.open("out.png") as opened:
         assert opened.mode == "RGB"
+
+
+@pytest.fixture
+def frames(tmp_path, monkeypatch):
+    """Two ISOs of a sensor of 2 x 64 x 64 px: six flat pairs and two dark ones each."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # small frames: threads would only wait for each other
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "frames").mkdir()
+    generator, sensor, model = torch.Generator().manual_seed(0), RawSensor(), load_noise("imx586")
+    lights = {f"flat_iso{{iso}}_{n}_{ab}": light for n, light in enumerate(np.geomspace(0.01, 0.8, 6)) for ab in "ab"}
+    for iso in (400, 1600):
+        for name, light in (lights | {f"dark_iso{{iso}}_{n}": 0.0 for n in range(4)}).items():
+            noisy = add_noise(torch.full((4, 64, 64), light), *map(float, model.levels(iso)), generator)
+            dn = unpack(sensor.quantised(noisy), sensor.pattern).numpy().astype(np.uint16)
+            np.save(tmp_path / "frames" / f"{name.format(iso=iso)}.npy", dn)
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+CALIBRATE = ["calibrate-noise", "frames", "-o", "sensor.json", "--crop", "1"]
+LEVELS = ["--pattern", "RGGB", "--black", "64", "--white", "1023"]
+
+
+def test_calibration_prints_a_table_and_writes_a_model_and_a_plot(frames, capsys):
+    assert main.main([*CALIBRATE, *LEVELS]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    lines = told.out.splitlines()
+    assert lines[0].startswith("ISO")
+    assert len(lines) == 10
+    assert lines[-1] == "written: sensor.json, sensor.png"
+    model = NoiseModel.load("sensor.json")
+    for found, want in zip(model.levels(1600.0), load_noise("imx586").levels(1600.0), strict=True):
+        assert (found / want - 1).abs().max() < 0.1
+    with Image.open("sensor.png") as opened:
+        assert opened.size[0] > 800
+    (frames / "sensor.png").unlink()
+    assert main.main([*CALIBRATE, *LEVELS, "--no-plot"]) == 0
+    assert not (frames / "sensor.png").exists()
+
+
+def test_doubts_about_a_calibration_are_warnings(frames, capsys):
+    for path in (frames / "frames").glob("dark*"):
+        path.unlink()
+    assert main.main([*CALIBRATE, *LEVELS, "--no-plot"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if line.startswith("warning: ISO 400: no dark frames")]
+    assert all(line.startswith("warning: ") for line in told)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (CALIBRATE, ["--pattern and --white"]),
+        ([*CALIBRATE[:1], "none", *CALIBRATE[2:], *LEVELS], ["none: no such folder"]),
+        ([*CALIBRATE[:3], "sensor.txt", *LEVELS], ["--out", "'.txt'", ".json"]),
+        ([*CALIBRATE[:3], "no/sensor.json", *LEVELS], ["no: no such folder to write sensor.json to"]),
+        ([*CALIBRATE, *LEVELS, "--method", "tiles"], ["ISO 400, plane R"]),
+        ([*CALIBRATE, *LEVELS[:-1], "200"], ["ISO 400, plane R", "usable levels", "clipped"]),
+        ([*CALIBRATE[:-1], "2", *LEVELS], ["crop", "2"]),
+    ],
+    ids=["levels", "folder", "suffix", "no folder", "tiles", "clipped", "crop"],
+)
+def test_frames_that_cannot_be_used_are_refused_in_one_line_and_nothing_is_written(frames, capsys, words, told):
+    before = listed(frames)
+    assert main.main(words) == 2
+    assert listed(frames) == before
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert all(word in said.err for word in told), said.err
+
+
+def test_a_calibration_that_cannot_be_written_leaves_the_old_one(frames, monkeypatch, capsys):
+    (frames / "sensor.json").write_text("old")
+    before = listed(frames)
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", fail)
+    assert main.main([*CALIBRATE, *LEVELS]) == 2
+    assert listed(frames) == before
+    assert capsys.readouterr().err == "error: disk full\n"
