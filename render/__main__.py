@@ -192,16 +192,9 @@ def simulate(args: Simulate) -> list[Path]:
     check_depth(args, depth_m, [field])
     if args.method != "pixelwise" and args.form != "gather":
         raise InputError("--form", args.form, f"gather for --method {args.method}")
-    with tqdm(total=1, unit="photograph", leave=False, disable=None) as bar:
-        photo = focal_stack(
-            image,
-            depth_m,
-            [field],
-            render_form(args.form) if args.method == "pixelwise" else args.method,
-            window=window,
-            padding=args.padding,
-            on_progress=lambda done, _: advance(bar, done),
-        )[0]
+    with tqdm(total=1, unit="row of tiles", leave=False, disable=None) as bar:
+        method = render_form(args.form, bar) if args.method == "pixelwise" else args.method
+        photo = focal_stack(image, depth_m, [field], method, window=window, padding=args.padding)[0]
     write_picture(args.out, photo, bits=args.bits)
     return [args.out]
 
@@ -269,12 +262,17 @@ def calibrate_noise(args: CalibrateNoise) -> list[Path]:
     return [args.out, picture] if args.plot else [args.out]
 
 
-def render_form(form: Literal["gather", "scatter", "normalised"]) -> Renderer:
-    """A renderer of that form, every pixel with its own kernel."""
+def render_form(form: Literal["gather", "scatter", "normalised"], bar: "tqdm[NoReturn]") -> Renderer:
+    """A renderer of that form, every pixel with its own kernel, that moves a bar."""
     from .spatial import pixelwise
 
+    def on_progress(done: int, total: int) -> None:
+        bar.total = total
+        advance(bar, done)
+
     def render(image: Tensor, depth_m: Tensor, field: PolarPSFField, window: tuple[int, int], padding: Any) -> Tensor:
-        return pixelwise(image, depth_m, field, window=window, form=form, padding=padding)
+        options: dict[str, Any] = {"window": window, "form": form, "padding": padding}
+        return pixelwise(image, depth_m, field, **options, on_progress=on_progress)
 
     return render
 

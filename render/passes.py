@@ -1,5 +1,6 @@
 """One gather or scatter over the blocks of a picture: compiled tiles on a CPU, torch operations elsewhere."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +36,7 @@ class Pass:
         share: Share of the next one, shape (B, H, W).
         memory_mb: About how much may be used.
         is_compiled: Compiled tiles, which a CPU has, in place of torch operations.
+        on_row: Called, by one thread at a time, when a row of tiles is done without gradients on a CPU.
     """
 
     prepared: Prepared
@@ -44,6 +46,7 @@ class Pass:
     share: Tensor
     memory_mb: float
     is_compiled: bool
+    on_row: Callable[[int], None] | None = None
 
     def gather(self, image: Tensor, padding: str) -> Tensor:
         """Every pixel its own kernel: shape (B, C, H, W), as `image`; `padding` as in `pad_picture`."""
@@ -75,7 +78,9 @@ class Pass:
                 )  # fmt: skip
                 tiles = self._block_tiles(block, presence, 1)
                 source_of = self._tile_source(block, presence, kept, 1)
-                BlockSum(tiles, given, torch.get_num_threads()).gather(source_of, padded.numpy(), (y, x), out.numpy())
+                BlockSum(tiles, given, torch.get_num_threads()).gather(
+                    source_of, padded.numpy(), (y, x), out.numpy(), self.on_row
+                )
         return out
 
     def scatter(self, light: Tensor, has_transmission: bool = True) -> Tensor:
@@ -106,7 +111,7 @@ class Pass:
                 landed = _zeros(light, (*light.shape[:2], block.rows.length + margin, block.cols.length + margin))
                 done = BlockSum(self._block_tiles(block, presence, -1), given, torch.get_num_threads())
                 source_of = self._tile_source(block, presence, kept, -1)
-                done.scatter(source_of, own_light.contiguous().numpy(), landed.numpy())
+                done.scatter(source_of, own_light.contiguous().numpy(), landed.numpy(), self.on_row)
             x, y = block.canvas_xy
             place = (..., slice(y, y + landed.shape[-2]), slice(x, x + landed.shape[-1]))
             if self.is_compiled and not landed.requires_grad:

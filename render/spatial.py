@@ -1,6 +1,8 @@
 """Full per-pixel rendering: every pixel its own kernel, from a polar field at its own place and depth."""
 
+import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +74,7 @@ def pixelwise(
     method: str = "auto",
     tile_px: int = TILE_PX,
     memory_mb: float = 512.0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """A picture as the camera takes it where nothing hides anything: every pixel with its own kernel and transmission.
 
@@ -94,6 +97,8 @@ def pixelwise(
             kernel values, tiles otherwise and with every plan.
         tile_px: Side of the tiles; half of it costs up to twice as much and lowers the error by 4 to 7 dB.
         memory_mb: About how much memory may be used beside inputs, result and plan.
+        on_progress: Called with rows of tiles done and in all; at the end only where gradients are recorded, or where
+            no tiles are compiled.
 
     Returns:
         Shape (B, C, H, W).
@@ -125,13 +130,19 @@ def pixelwise(
         prepared, kept = plan.prepared, list(plan.spectra)
     is_compiled = method != "torch" and image.device.type == "cpu"
     before, share = plane_weights(depth_m[:, 0], camera.depths_m)
-    work = Pass(prepared, blocks, kept, before, share, memory_mb, is_compiled)
+    total = sum(len(block.rows.size) for block in blocks) * (2 if form == "normalised" else 1)
+    counter = itertools.count(1)
+    on_row = None if on_progress is None else lambda _: on_progress(next(counter), total)
+    work = Pass(prepared, blocks, kept, before, share, memory_mb, is_compiled, on_row)
     if form == "gather":
-        return work.gather(image, padding)
-    lit = work.scatter(image)
-    if form == "scatter":
-        return lit
-    return lit / work.scatter(torch.ones_like(image), has_transmission=False).clamp_min(LEAST_WEIGHT)
+        found = work.gather(image, padding)
+    else:
+        found = work.scatter(image)
+        if form == "normalised":
+            found = found / work.scatter(torch.ones_like(image), has_transmission=False).clamp_min(LEAST_WEIGHT)
+    if on_progress is not None:
+        on_progress(total, total)
+    return found
 
 
 def plan_pixelwise(

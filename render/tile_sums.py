@@ -1,5 +1,6 @@
 """Gather and scatter of one block on a CPU, and their gradients, tile by tile in threads."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -93,7 +94,14 @@ class BlockSum:
         tile_loops.weigh_pairs(light, lead, *arguments, out)
         return scipy.fft.rfft2(out, overwrite_x=True)  # type: ignore[no-any-return]
 
-    def gather(self, source: NodeSource, padded: Array, corner: tuple[int, int], out: Array) -> None:
+    def gather(
+        self,
+        source: NodeSource,
+        padded: Array,
+        corner: tuple[int, int],
+        out: Array,
+        on_row: Callable[[int], None] | None = None,
+    ) -> None:
         """Add every pixel's sum over its surroundings.
 
         Args:
@@ -101,6 +109,7 @@ class BlockSum:
             padded: Picture with half a kernel all round, shape (B, C, H + K - 1, W + K - 1).
             corner: Row and column of the picture at which the block begins.
             out: Shape (B, C, H, W).
+            on_row: Called when a row of tiles is done, with its number.
         """
         tiles, lead = self.tiles, self.tiles.kernel_px - 1
 
@@ -108,15 +117,18 @@ class BlockSum:
             values = tiles.pair_values(group, tiles.windowed(group, padded, corner), lead)
             tile_loops.add_pairs(values, lead, *self._arguments(group, corner), out)
 
-        tiles.run(source, self.threads, work)
+        tiles.run(source, self.threads, work, on_row)
 
-    def scatter(self, source: NodeSource, light: Array, canvas: Array) -> None:
+    def scatter(
+        self, source: NodeSource, light: Array, canvas: Array, on_row: Callable[[int], None] | None = None
+    ) -> None:
         """Add what the block's pixels leave on themselves and half a kernel all round.
 
         Args:
             source: Of node spectra.
             light: Of the block, shape (B, C, h, w).
             canvas: Of the block with half a kernel all round, shape (B, C, h + K - 1, w + K - 1).
+            on_row: Called when a row of tiles is done, with its number.
         """
         pieces: dict[tuple[int, int, int], Array] = {}
 
@@ -124,7 +136,12 @@ class BlockSum:
             spectra = self._weighted(light, 0, self._arguments(group, (0, 0)))
             self._keep(pieces, group, self.tiles.spread(group, spectra))
 
-        self.tiles.run(source, self.threads, work, lambda row: self._fold(pieces, row, canvas))
+        def after(row: int) -> None:
+            self._fold(pieces, row, canvas)
+            if on_row is not None:
+                on_row(row)
+
+        self.tiles.run(source, self.threads, work, after)
 
     def _keep(self, pieces: dict[tuple[int, int, int], Array], group: Group, spread: Array) -> None:
         """Tiles with half a kernel all round, by sample, row and column."""

@@ -222,6 +222,19 @@ def test_a_plan_gives_what_the_field_gives(form):
         assert plan.memory_mb > 0
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_progress_is_told_row_by_row_and_ends_at_all(form):
+    image, depth_m = random_scene()
+    told = []
+    options = {"form": form, "padding": "zeros", "tile_px": 16, "method": "tiles"}
+    pixelwise(image, depth_m, smooth_field(), on_progress=lambda done, total: told.append((done, total)), **options)
+    dones, totals = zip(*told, strict=True)
+    assert len(set(totals)) == 1
+    assert list(dones) == sorted(dones)
+    assert dones[-1] == totals[0]
+    assert len(told) > 5
+
+
 def test_a_plan_for_other_depths_says_so():
     image, depth_m = random_scene()
     plan = plan_pixelwise(smooth_field(), SHAPE, depth_m=torch.full_like(depth_m, 0.2))
