@@ -19,6 +19,7 @@ from torch import Tensor
 
 from psf import Channel
 from psf.errors import InputError
+from psf.threads import share_threads
 
 from .disc import Array, DiscNodes, lagrange
 from .geometric import LARGEST_KERNEL_PX, Kernels, image_scale, kernels_at
@@ -224,28 +225,29 @@ class _Job:
     ) -> None:
         phi = math.pi * (np.arange(2 * rings) + 0.5) / (2 * rings)
         edges = ring_edges(rings)
-        sweep(
-            np.ascontiguousarray(tasks),
-            self.maps.coefficients,
-            self.maps.kept,
-            self.maps.notched,
-            np.ascontiguousarray(self.depth_weights[:, rows.start : rows.stop]),
-            self.wave_weights,
-            self.nodes.table(phi, odd=False),
-            self.nodes.table(phi, odd=True),
-            phi,
-            edges,
-            ring_places(edges),
-            self.charts,
-            np.ascontiguousarray(self.q[:, rows.start : rows.stop]),
-            self.channel_of,
-            self.share,
-            oversample * 1e3 / self.lens.sensor.pitch_um,
-            kernels,
-            lights,
-            extents,
-            opened,
-        )
+        with share_threads():
+            sweep(
+                np.ascontiguousarray(tasks),
+                self.maps.coefficients,
+                self.maps.kept,
+                self.maps.notched,
+                np.ascontiguousarray(self.depth_weights[:, rows.start : rows.stop]),
+                self.wave_weights,
+                self.nodes.table(phi, odd=False),
+                self.nodes.table(phi, odd=True),
+                phi,
+                edges,
+                ring_places(edges),
+                self.charts,
+                np.ascontiguousarray(self.q[:, rows.start : rows.stop]),
+                self.channel_of,
+                self.share,
+                oversample * 1e3 / self.lens.sensor.pitch_um,
+                kernels,
+                lights,
+                extents,
+                opened,
+            )
 
     def _trace_plainly(self, kernels: Tensor, beam: Tensor, lost: Tensor, kernel_px: int, oversample: int) -> None:
         """Fields whose nodes did not all find every surface: bundles that end where a surface ends."""

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from psf.threads import share_threads
+
 Spread = Literal["box", "spline"]
 
 # Standard deviation of the spline over that of the cell: smallest error of kernels, and of their gradients.
@@ -82,14 +84,16 @@ class _Deposit(torch.autograd.Function):
         ctx.save_for_backward(x, y, w, h, light)
         ctx.kernel_px, ctx.spline = kernel_px, spline
         out = np.zeros((x.shape[0], kernel_px, kernel_px), dtype=arrays[0].dtype)
-        _spread_all(*arrays, out, spline)
+        with share_threads():
+            _spread_all(*arrays, out, spline)
         return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         arrays = [np.ascontiguousarray(t.detach().numpy()) for t in ctx.saved_tensors]
         out = [np.zeros_like(arrays[0]) for _ in range(5)]
-        _gather_all(*arrays, np.ascontiguousarray(grads[0].numpy()), *out, ctx.spline)
+        with share_threads():
+            _gather_all(*arrays, np.ascontiguousarray(grads[0].numpy()), *out, ctx.spline)
         return (*(torch.from_numpy(g) for g in out), None, None)
 
 

@@ -112,7 +112,7 @@ def psf_grid(
         "reference_focus_m": None if reference is None else reference.focus_m,
     }
     return PolarPSFField(
-        kernels=kernels.kernels.to(device, dtype),
+        kernels=kernels.kernels.to(device, dtype).contiguous(),
         transmission=kernels.beam.to(device, dtype),
         lost=kernels.lost.clamp_min(0).to(device, dtype),
         depths_m=depths.to(device, dtype),

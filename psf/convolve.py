@@ -24,7 +24,7 @@ NUMPY_MODES: dict[str, Any] = {"zeros": "constant", "reflect": "reflect", "repli
 Method = Literal["auto", "direct", "tiles"]
 METHODS: tuple[str, ...] = get_args(Method)
 
-# Up to this side and this many planes shifted sums are no slower than tiles (benchmarks/render_blend.py --paths).
+# Up to this side and this many planes shifted sums are no slower than tiles (benchmarks/render.py --tables paths --paths).
 DIRECT_KERNEL_PX, DIRECT_PLANES = 3, 2
 
 

@@ -49,7 +49,7 @@ def find_tile(kernel_px: int, height_px: int, width_px: int, planes: int = 1, ph
     transform of the input (three of the phases of a mosaic) and one for each plane it holds, per plane one for its
     kernel, and what a tile costs whatever its size. Larger tiles waste less on their overlap but hold more planes, in
     pictures of rooms and landscapes some two and one more for every 43 px. The minimum is flat: sides from 80 to 160
-    px at 25 px and 128 to 192 px at 65 px lie within 15 % (benchmarks/render_blend.py times the one chosen).
+    px at 25 px and 128 to 192 px at 65 px lie within 15 % (benchmarks/render.py --tables paths times the one chosen).
     """
     largest = max(128, 3 * kernel_px)
     sizes = [n for n in _good_sizes(largest) if n > 1.25 * kernel_px]

@@ -5,6 +5,9 @@
     blurred = render.layered(image, depth_m, field)                        # and what hides what
     stack = render.focal_stack(image, depth_m, fields)                     # one photograph per focus distance
 
+    camera = render.Camera(field, render.RawSensor(), render.load_noise("imx586"))
+    photo = camera.simulate(srgb, depth_m, iso=400, generator=g)       # what its sensor records, and its sharp target
+
     linear = render.unprocess(srgb, render.random_metadata(1, generator=g))    # from a photograph to what a sensor sees
     noisy = render.add_noise(packed, *noise.levels(400), g)                # and what it adds
     photo = render.read_raw("photo.dng")                                   # from a camera, and back
@@ -15,6 +18,7 @@ Images are (B, C, H, W) in linear light, depth maps (B, 1, H, W) in metres.
 
 from .bayer import align, flip_mosaic, mosaic, pack, unpack
 from .blending import depth_blend
+from .camera import Camera
 from .demosaicing import demosaic
 from .developing import develop, turn_upright
 from .dng import write_dng
@@ -36,12 +40,14 @@ from .photographs import LinearFile, Photograph, RawFile
 from .pictures import decode_srgb, encode_srgb, read_depth, read_picture, write_picture
 from .pupils import Discs
 from .raw import read_linear, read_photo, read_raw
+from .raw_photo import RawPhoto, join_photos
 from .refinement import refine
 from .sensor import RawSensor, add_noise, add_row_noise, iso_plane, radius_plane
 from .spatial import PixelwisePlan, pixelwise, pixelwise_reference, plan_pixelwise
 from .stacks import focal_stack
 
 __all__ = [
+    "Camera",
     "ColourMetadata",
     "Discs",
     "LinearFile",
@@ -50,6 +56,7 @@ __all__ = [
     "PixelwisePlan",
     "RandomNoise",
     "RawFile",
+    "RawPhoto",
     "RawSensor",
     "add_noise",
     "add_row_noise",
@@ -66,6 +73,7 @@ __all__ = [
     "focal_stack",
     "iso_plane",
     "join_metadata",
+    "join_photos",
     "layered",
     "load_noise",
     "load_random_noise",

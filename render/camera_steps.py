@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from psf import InputError, PolarPSFField
+from psf.resampling import apply_matrices, gaussian_matrix, renormalise
 
 from .bayer import Pattern, mosaic, shifted_pattern
 from .blending import depth_blend
@@ -23,6 +24,7 @@ Windows = Sequence[int] | Sequence[Sequence[int]] | Tensor
 Level = Tensor | float
 # So many cells' transmission is computed at once; some 200 bytes each.
 TRANSMISSION_CELLS = 1 << 17
+LEAST_SHARE = 1e-7
 
 
 def make_light(image: Tensor, metadata: ColourMetadata, space: Space, clip: bool) -> Tensor:
@@ -57,6 +59,7 @@ def blur_mosaic(
     renderer: str | Renderer,
     padding: str,
     pattern: Pattern,
+    spread_px: float = 0.0,
 ) -> Tensor:
     """The mosaic that a lens leaves on the sensor.
 
@@ -69,6 +72,7 @@ def blur_mosaic(
         renderer: As in `Camera.simulate`, but "none".
         padding: As in `Camera.simulate`.
         pattern: Of the sensor.
+        spread_px: As in `Camera.simulate`, for this one picture.
 
     Returns:
         Shape (1, H, W).
@@ -76,6 +80,7 @@ def blur_mosaic(
     if renderer == "blend" and field is not None:
         shape = (light.shape[2] - 2 * margin_px, light.shape[3] - 2 * margin_px)
         kernels, depths_m = field.at_radius(*find_middle(field.image_shape_px, shape, window))
+        kernels = spread_kernels(kernels, spread_px)
         # Only what the mosaic keeps is computed.
         sites = shifted_pattern(pattern, -margin_px, -margin_px)
         kept = depth_blend(light, depth_m, kernels, depths_m, padding=padding, sites=sites)
@@ -95,6 +100,16 @@ def blur_mosaic(
         if tuple(blurred.shape) != tuple(light.shape):
             raise InputError("renderer", f"a picture of shape {tuple(blurred.shape)}", f"shape {tuple(light.shape)}")
     return mosaic(cut_margin(blurred, margin_px), pattern)
+
+
+def spread_kernels(kernels: Tensor, spread_px: float) -> Tensor:
+    """Kernels (P, C, K, K) with a Gaussian of this standard deviation added to all of them, of unit sum again."""
+    if spread_px == 0:
+        return kernels
+    share = gaussian_matrix(kernels.shape[-1], spread_px)
+    # Tails that float32 does not add up would make every kernel as wide as its window.
+    share = torch.where(share > LEAST_SHARE, share, 0.0)
+    return renormalise(apply_matrices(kernels, share, share), "spread_px")[0]
 
 
 def transmit_all(field: PolarPSFField | None) -> PolarPSFField | None:

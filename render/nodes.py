@@ -18,7 +18,7 @@ from psf import PolarPSFField
 from psf.sampling import sample, tap_weights
 from psf.turning import polar_place, turning_affine
 
-from .tiling import Block
+from .tiling import TILE_PX, Block
 
 # Zeros around every stored kernel; the compiled loops count on it.
 PAD = 3
@@ -27,6 +27,9 @@ PAD = 3
 ANGLES = {"bilinear": 64, "cubic": 17}
 # Light of a plane that may be left out when its kernels are cropped to their support.
 NEGLIGIBLE_LIGHT = 1e-7
+# How far (L1) kernels may change over a tile, and the least side that tiles shrink to: a phone lens, all of its sensor
+# squeezed into 512 px, changes by 1.2 over 64 px (51 dB), by 0.5 over 26 px (62 dB).
+CHANGE_PER_TILE, LEAST_TILE_PX = 0.5, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +125,27 @@ def light_by_ring(kernels: Tensor) -> Tensor:
     ring = _rings(kernels).reshape(-1)
     light = kernels.transpose(0, 1).flatten(1, 2).flatten(2)
     return light.new_zeros((*light.shape[:2], int(ring.max()) + 1)).index_add_(2, ring, light)
+
+
+def choose_tile_px(field: PolarPSFField) -> int:
+    """Side of tiles over which a field's kernels change little enough to be interpolated.
+
+    TILE_PX, or where a kernel's L1 distance to its neighbours grows faster than CHANGE_PER_TILE over that, a smaller
+    side down to LEAST_TILE_PX: a sensor squeezed into a small picture.
+    """
+    kernels = field.kernels.detach()
+    if kernels.shape[1] < 2:
+        return TILE_PX
+    if kernels.device.type == "cpu":
+        from . import preparing
+
+        change = float(preparing.change_between_radii(kernels.contiguous().numpy(), torch.get_num_threads()).sum())
+    else:
+        change = float((kernels[:, 1:] - kernels[:, :-1]).abs().sum((-2, -1)).mean((0, 2)).sum())
+    height, width = field.image_shape_px
+    span_px = float(field.radii[-1] - field.radii[0]) * 0.5 * (height**2 + width**2) ** 0.5
+    side = CHANGE_PER_TILE * span_px / max(change, 1e-9)
+    return int(min(TILE_PX, max(LEAST_TILE_PX, side)))
 
 
 def find_reach_px(light: Tensor, oversample: int) -> Tensor:

@@ -22,6 +22,8 @@ from .tiling import Block
 from .weights import PixelPlanes, find_presence
 
 Array = np.ndarray[Any, Any]
+# What the normalised form divides by at least: light that reaches a pixel at all.
+LEAST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +121,18 @@ class Pass:
             else:
                 canvas[place] += landed
         return canvas[..., margin : margin + height, margin : margin + width]
+
+    def normalised(self, image: Tensor, window: tuple[int, int]) -> Tensor:
+        """`scatter` over what a picture of ones would give: shape (B, C, H, W), as `image`.
+
+        Both go through the same node spectra, as one batch; light is lost before, pixel by pixel.
+        """
+        x, y = (first + torch.arange(n).double() for first, n in zip(window, image.shape[:1:-1], strict=True))
+        planes = PixelPlanes(self.before, self.share, x.to(image.device), y.to(image.device))
+        light = image * planes.weights(self.prepared, slice(None)).sum(1)
+        both = replace(self, before=torch.cat((self.before, self.before)), share=torch.cat((self.share, self.share)))
+        lit, weight = both.scatter(torch.cat((light, torch.ones_like(light))), has_transmission=False).chunk(2)
+        return lit / weight.clamp_min(LEAST_WEIGHT)
 
     def _needs_grad(self, picture: Tensor) -> bool:
         tables = (self.prepared.stored, self.prepared.sums, self.prepared.transmission)

@@ -61,6 +61,21 @@ def _count_taps(size: int, cosines: Array, sines: Array, out: Array) -> None:
                             out[r + i, c + k, a] += (u if i else 1 - u) * (v if k else 1 - v)
 
 
+def _change(kernels: Array, others: Array, out: Array) -> None:
+    """Sum of |kernels - others|, both (D, C, S, S), to out[0]."""
+    total = 0.0
+    for d in range(kernels.shape[0]):
+        for c in range(kernels.shape[1]):
+            for y in range(kernels.shape[2]):
+                one, other = kernels[d, c, y], others[d, c, y]
+                part = one.dtype.type(0)
+                for x in range(one.size):
+                    part += abs(one[x] - other[x])
+                total += part
+    out[0] = total
+
+
+_change_compiled = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})(_change)
 _lay_out_compiled = numba.njit(cache=True, nogil=True, fastmath={"contract"})(_lay_out)
 _count_compiled = numba.njit(cache=True, nogil=True)(_count_taps)
 
@@ -104,3 +119,19 @@ def count_taps(size: int, cosines: Array, sines: Array) -> Array:
     out = np.empty((size, size, len(cosines)), cosines.dtype)
     _count_compiled(size, cosines, sines, out)
     return out
+
+
+def change_between_radii(kernels: Array, threads: int) -> Array:
+    """Mean L1 distance from each stored image height to the next.
+
+    Args:
+        kernels: Shape (D, R, C, S, S).
+        threads: How many.
+
+    Returns:
+        Shape (R - 1,), float64.
+    """
+    steps = kernels.shape[1] - 1
+    out = np.empty((steps, 1))
+    run_threads(lambda r: _change_compiled(kernels[:, r], kernels[:, r + 1], out[r]), range(steps), threads)
+    return out[:, 0] / (kernels.shape[0] * kernels.shape[2])

@@ -7,24 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from psf import InputError, PolarPSFField
 from psf.interpolation import check_interpolation
 from psf.sampling import check_turning
 
-from .nodes import Prepared, prepare_field, wanted_nodes
+from .nodes import Prepared, choose_tile_px, prepare_field, wanted_nodes
 from .passes import Pass, sources, without_gradients
 from .reference import Form, Padding, render_reference
 from .spectra import BlockSpectra, keep_spectra, spectra_source
-from .tiling import TILE_PX, cut_picture
+from .tiling import cut_picture
 from .weights import find_presence, plane_weights
 
 FORMS = ("gather", "scatter", "normalised")
 PADDINGS = ("reflect", "replicate", "zeros")
-# What a block that the normalised form divides by may hold at least: light that reaches a pixel at all.
-LEAST_WEIGHT = 1e-6
 METHODS = ("auto", "tiles", "torch", "direct")
 # Up to so many kernel values (pixels times K^2) the plain sums are as fast as tiles, and exact.
 DIRECT_VALUES = 1 << 20
@@ -72,7 +69,7 @@ def pixelwise(
     padding: Padding = "reflect",
     turning: str = "bilinear",
     method: str = "auto",
-    tile_px: int = TILE_PX,
+    tile_px: int | None = None,
     memory_mb: float = 512.0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
@@ -95,7 +92,8 @@ def pixelwise(
         method: "tiles", "torch" (the same tiles in torch operations, which is what a GPU does), "direct"
             (`pixelwise_reference` with "linear": exact, slow) or "auto": direct where there are at most DIRECT_VALUES
             kernel values, tiles otherwise and with every plan.
-        tile_px: Side of the tiles; half of it costs up to twice as much and lowers the error by 4 to 7 dB.
+        tile_px: Side of the tiles; half of it costs up to twice as much and lowers the error by 4 to 10 dB. None: 64,
+            or less where kernels change faster than that (`nodes.choose_tile_px`).
         memory_mb: About how much memory may be used beside inputs, result and plan.
         on_progress: Called with rows of tiles done and in all; at the end only where gradients are recorded, or where
             no tiles are compiled.
@@ -122,6 +120,7 @@ def pixelwise(
         return render_reference(image, depth_m, camera, window, form, padding, "linear", turning)
     height, width = image.shape[-2:]
     sensor = camera.image_shape_px
+    tile_px = choose_tile_px(camera) if tile_px is None else tile_px
     blocks = cut_picture((height, width), sensor, camera.kernel_px, window, form, padding, tile_px)
     if plan is None:
         prepared = prepare_field(camera, turning)
@@ -130,16 +129,16 @@ def pixelwise(
         prepared, kept = plan.prepared, list(plan.spectra)
     is_compiled = method != "torch" and image.device.type == "cpu"
     before, share = plane_weights(depth_m[:, 0], camera.depths_m)
-    total = sum(len(block.rows.size) for block in blocks) * (2 if form == "normalised" else 1)
+    total = sum(len(block.rows.size) for block in blocks)
     counter = itertools.count(1)
     on_row = None if on_progress is None else lambda _: on_progress(next(counter), total)
     work = Pass(prepared, blocks, kept, before, share, memory_mb, is_compiled, on_row)
     if form == "gather":
         found = work.gather(image, padding)
-    else:
+    elif form == "scatter":
         found = work.scatter(image)
-        if form == "normalised":
-            found = found / work.scatter(torch.ones_like(image), has_transmission=False).clamp_min(LEAST_WEIGHT)
+    else:
+        found = work.normalised(image, window)
     if on_progress is not None:
         on_progress(total, total)
     return found
@@ -154,7 +153,7 @@ def plan_pixelwise(
     form: Form = "gather",
     padding: Padding = "reflect",
     turning: str = "bilinear",
-    tile_px: int = TILE_PX,
+    tile_px: int | None = None,
 ) -> PixelwisePlan:
     """Do what depends on the field only, for many pictures of one shape at one place.
 
@@ -177,6 +176,7 @@ def plan_pixelwise(
     depths = kernels.new_ones(()).expand(1, 1, height, width) if depth_m is None else depth_m
     window = _check(image.expand(len(depths), -1, -1, -1), depths, field, window, form, padding, turning)
     _check_numbers(tile_px, 1.0)
+    tile_px = choose_tile_px(field) if tile_px is None else tile_px
     blocks = cut_picture((height, width), field.image_shape_px, field.kernel_px, window, form, padding, tile_px)
     prepared = without_gradients(prepare_field(field, turning))
     before, share = plane_weights(depths[:, 0], field.depths_m)
@@ -223,9 +223,9 @@ def pixelwise_reference(
     return render_reference(image, depth_m, field, window, form, padding, interpolation, turning)
 
 
-def _check_numbers(tile_px: int, memory_mb: float) -> None:
-    if isinstance(tile_px, bool) or not isinstance(tile_px, int) or tile_px < 4:
-        raise InputError("tile_px", repr(tile_px), "an integer of at least 4")
+def _check_numbers(tile_px: int | None, memory_mb: float) -> None:
+    if tile_px is not None and (isinstance(tile_px, bool) or not isinstance(tile_px, int) or tile_px < 4):
+        raise InputError("tile_px", repr(tile_px), "an integer of at least 4, or None")
     if not (math.isfinite(memory_mb) and memory_mb > 0):
         raise InputError("memory_mb", memory_mb, "a positive number")
 

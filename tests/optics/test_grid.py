@@ -218,3 +218,14 @@ def test_at_pixel_meets_really_traced_kernels_off_the_grid_and_better_on_a_finer
         means.append(float(kernels.l1(found, truth).mean()))
     assert means[1] < 0.08
     assert means[1] < 0.8 * means[0]
+
+
+def test_a_grid_leaves_torch_its_threads_and_kernels_in_one_piece():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        field = optics.psf_grid(optics.load("f2.2_fixedfocus"), torch.tensor([0.5, 1.0]), torch.tensor([0.0, 1.0]))
+        assert torch.get_num_threads() == 1
+        assert field.kernels.is_contiguous()
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,37 @@
+"""Numba's parallel loops and torch keep to one number of threads."""
+
+import numba
+import numpy as np
+import pytest
+import torch
+
+from psf.threads import share_threads
+
+
+@numba.njit(parallel=True)
+def fill(out):
+    for i in numba.prange(out.size):
+        out[i] = i
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_torch_keeps_its_threads_after_a_parallel_loop_and_numba_its_own(threads):
+    before, own = torch.get_num_threads(), numba.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        with share_threads():
+            assert numba.get_num_threads() == min(threads, numba.config.NUMBA_NUM_THREADS)
+            out = np.empty(1000)
+            fill(out)
+        assert torch.get_num_threads() == threads
+        assert numba.get_num_threads() == own
+        assert np.array_equal(out, np.arange(1000))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_error_inside_changes_nothing():
+    before = torch.get_num_threads()
+    with pytest.raises(ValueError, match="odd"), share_threads():
+        raise ValueError("odd")
+    assert torch.get_num_threads() == before
