@@ -24,7 +24,8 @@ NUMPY_MODES: dict[str, Any] = {"zeros": "constant", "reflect": "reflect", "repli
 Method = Literal["auto", "direct", "tiles"]
 METHODS: tuple[str, ...] = get_args(Method)
 
-# Up to this side and this many planes shifted sums are no slower than tiles (benchmarks/render.py --tables paths --paths).
+# Up to this side and this many planes shifted sums are chosen where a device has no compiled tiles. On a CPU tiles are
+# faster at every size, most of all where other programs run (benchmarks/render.py --tables paths).
 DIRECT_KERNEL_PX, DIRECT_PLANES = 3, 2
 
 
@@ -112,7 +113,8 @@ def sum_convolutions(
     half = kernel_px // 2
     if image.numel() == 0:
         return image.new_zeros((batch, 1, height, width)) if sites else torch.zeros_like(image)
-    if method == "direct" or (method == "auto" and kernel_px <= DIRECT_KERNEL_PX and planes <= DIRECT_PLANES):
+    few = kernel_px <= DIRECT_KERNEL_PX and planes <= DIRECT_PLANES and image.device.type != "cpu"
+    if method == "direct" or (method == "auto" and few):
         blurred = _sum_direct(pad_image(image, half, padding), kernels, blend)
         return blurred if sites is None else _keep_sites(blurred, sites)
     sets = kernels.reshape(-1, *kernels.shape[-3:])
