@@ -25,7 +25,7 @@ Method = Literal["auto", "direct", "tiles"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 # Up to this side and this many planes shifted sums are chosen where a device has no compiled tiles. On a CPU tiles are
-# faster at every size, most of all where other programs run (benchmarks/render.py --tables paths).
+# faster at 3 px already, most of all where other programs run (benchmarks/render.py --tables paths).
 DIRECT_KERNEL_PX, DIRECT_PLANES = 3, 2
 
 
@@ -113,7 +113,7 @@ def sum_convolutions(
     half = kernel_px // 2
     if image.numel() == 0:
         return image.new_zeros((batch, 1, height, width)) if sites else torch.zeros_like(image)
-    few = kernel_px <= DIRECT_KERNEL_PX and planes <= DIRECT_PLANES and image.device.type != "cpu"
+    few = kernel_px <= (DIRECT_KERNEL_PX if image.device.type != "cpu" else 1) and planes <= DIRECT_PLANES
     if method == "direct" or (method == "auto" and few):
         blurred = _sum_direct(pad_image(image, half, padding), kernels, blend)
         return blurred if sites is None else _keep_sites(blurred, sites)

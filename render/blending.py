@@ -38,7 +38,7 @@ def depth_blend(
         sites: The four letters of a Bayer cell, row by row ("RGGB", "BGGR", "GRBG", "GBRG"): compute only the samples
             that this mosaic keeps of a picture whose channels are R, G, B. The cell begins at the first pixel.
         method: "direct" (shifted sums), "tiles" (Fourier transforms) or "auto" (tiles, unless it is one or two
-            planes of 3 px on a GPU).
+            planes of a single pixel, on a GPU of 3 px).
 
     Returns:
         Shape (B, C, H, W); with `sites` the mosaic, (B, 1, H, W). Differentiable in image, kernels and depth.
