@@ -7,6 +7,7 @@ truth = optics.psf_at(lens, x_px, y_px, depth_m)
 """
 
 from .catalogue import find_glass, list_glasses
+from .ensemble import make_ensemble
 from .fastgrid import GridSampling
 from .geometric import psf_at, relative_illumination
 from .glass import AIR, ConstantIndex, FormulaIndex, Medium, ModelGlass, TabulatedIndex
@@ -18,6 +19,7 @@ from .prescriptions import bundled, from_json, load, save, to_json
 from .pupil import ChiefRays, chief_rays
 from .rays import Fate, Rays, Traced
 from .surface import Conic, EvenAsphere, Plane, PolynomialAsphere, Shape, Surface
+from .tolerance import Tolerances, choose_tolerances, find_sensitivities, perturbed
 from .tracing import trace
 
 __all__ = [
@@ -44,16 +46,21 @@ __all__ = [
     "Shape",
     "Surface",
     "TabulatedIndex",
+    "Tolerances",
     "Traced",
     "bundled",
     "chief_rays",
+    "choose_tolerances",
     "conjugate",
     "default_depths_m",
     "find_glass",
+    "find_sensitivities",
     "first_order",
     "from_json",
     "list_glasses",
     "load",
+    "make_ensemble",
+    "perturbed",
     "psf_at",
     "psf_grid",
     "relative_illumination",

@@ -41,6 +41,13 @@ FORBIDDEN_CALLS = {
     "os.getenv": "arguments, not environment variables",
     "os.chdir": "changes the caller's world",
 }
+# Calls that stand in one place only, each with the reason.
+ALLOWED_CALLS = {
+    ("psf/threads.py", "torch.set_num_threads"): "gives back what a numba loop took",
+    ("psf/threads.py", "numba.set_num_threads"): "for one block, and given back",
+    ("psf/workers.py", "torch.set_num_threads"): "in processes that exist for jobs alone",
+    ("psf/workers.py", "numba.set_num_threads"): "in processes that exist for jobs alone",
+}
 FORBIDDEN_NAMES = {"os.environ": "arguments, not environment variables"}
 # Functions that draw random numbers, of torch and of its tensors: each call names its generator.
 RANDOM_FUNCTIONS = {
@@ -179,7 +186,9 @@ by_file = pytest.mark.parametrize("path", LIBRARY_FILES, ids=relative)
 
 @pytest.mark.parametrize("path", SILENT_FILES, ids=relative)
 def test_library_code_is_silent_and_stateless(path):
-    assert not state_and_noise(tree_of(path))
+    allowed = [call for file, call in ALLOWED_CALLS if file == relative(path)]
+    found = [line for line in state_and_noise(tree_of(path)) if line.split(": ")[1] not in allowed]
+    assert not found
 
 
 @by_file
