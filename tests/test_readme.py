@@ -172,9 +172,15 @@ def test_python_blocks_run_one_after_another(folder):
         if "image" in ast.unparse(tree) and "image" not in namespace:  # the reader's own, as large as a test can bear
             namespace["image"] = torch.rand((1, 3, 48, 64), generator=torch.Generator().manual_seed(0))
             namespace["depth_m"] = torch.linspace(0.5, 4, 48 * 64).reshape(1, 1, 48, 64)
-            namespace["field"] = render.fit_field(namespace["field"], (48, 64))
+            namespace["whole"], namespace["field"] = namespace["field"], render.fit_field(namespace["field"], (48, 64))
+        if "srgb" in ast.unparse(tree):  # a patch of the whole sensor, and a RAW file of the reader's
+            namespace |= {"srgb": namespace["image"], "field": namespace["whole"]}
+            namespace["generator"] = torch.Generator().manual_seed(1)
+            shot = render.Camera(None, image_shape_px=(48, 64)).simulate(namespace["image"], 1.0, generator=[1])
+            render.write_dng(folder / "photo.dng", shot.to_raw_file(0))
         exec(compile(tree, str(DOCUMENT), "exec"), namespace)
     assert namespace["blurred"].shape == namespace["image"].shape
+    assert render.read_raw(folder / "restored.dng").mosaic.equal(render.read_raw(folder / "photo.dng").mosaic)
 
 
 @pytest.mark.parametrize("command", OURS)
