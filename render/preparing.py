@@ -134,4 +134,5 @@ def change_between_radii(kernels: Array, threads: int) -> Array:
     steps = kernels.shape[1] - 1
     out = np.empty((steps, 1))
     run_threads(lambda r: _change_compiled(kernels[:, r], kernels[:, r + 1], out[r]), range(steps), threads)
-    return out[:, 0] / (kernels.shape[0] * kernels.shape[2])
+    found: Array = out[:, 0] / (kernels.shape[0] * kernels.shape[2])
+    return found

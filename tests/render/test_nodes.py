@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from render.nodes import node_kernels, node_kernels_reference, prepare_field
+from render.nodes import (
+    CHANGE_PER_TILE,
+    LEAST_TILE_PX,
+    choose_tile_px,
+    node_kernels,
+    node_kernels_reference,
+    prepare_field,
+)
+from render.tiling import TILE_PX
 
 F64 = torch.float64
 
@@ -57,3 +65,16 @@ def test_no_wanted_plane_gives_no_kernel(small_field):
     )
     assert kernels.shape == (0, 2, 5, 5)
     assert (slot == -1).all()
+
+
+def test_tiles_shrink_where_kernels_change_fast(small_field):
+    # Random kernels: each image height is another camera.
+    field = small_field(kernel_px=7)
+    small, large = (choose_tile_px(replace(field, image_shape_px=shape)) for shape in ((40, 50), (4000, 5000)))
+    assert small == LEAST_TILE_PX
+    assert large == TILE_PX
+    half = 0.5 * math.hypot(400, 500)
+    change = float((field.kernels[:, 1:] - field.kernels[:, :-1]).abs().sum((-2, -1)).mean((0, 2)).sum())
+    between = choose_tile_px(replace(field, image_shape_px=(400, 500)))
+    assert between == int(min(TILE_PX, max(LEAST_TILE_PX, CHANGE_PER_TILE * half / change)))
+    assert choose_tile_px(replace(field, kernels=field.kernels[:, :1].expand_as(field.kernels).contiguous())) == TILE_PX

@@ -56,3 +56,9 @@ def test_bilinear_turning_makes_more_of_a_single_pixel(small_field):
     sums = turned_sums(type(field)(**{**vars(field), "kernels": point}), "bilinear")
     assert (sums[:, [0, -1]] - 1).abs().max() < 1e-12
     assert abs(float(sums.max()) - 1 - 4 * (1 - math.sqrt(0.5)) ** 2) < 1e-3
+
+
+def test_change_between_radii_is_the_mean_distance_of_neighbours(small_field):
+    kernels = small_field().kernels
+    expected = (kernels[:, 1:] - kernels[:, :-1]).abs().sum((-2, -1)).mean((0, 2)).numpy()
+    assert np.abs(preparing.change_between_radii(kernels.numpy(), 2) - expected).max() < 1e-14
