@@ -1,5 +1,8 @@
 """Node kernels read from a polar field."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
