@@ -1,4 +1,4 @@
-"""As many threads as torch may use, for loops that numba runs in parallel."""
+"""How many threads torch and numba use, for the length of a block."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,3 +22,19 @@ def share_threads() -> Iterator[None]:
     finally:
         numba.set_num_threads(own)
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def limit_threads(count: int) -> Iterator[None]:
+    """So many threads of torch until the block ends.
+
+    Where torch divides a picture among threads decides which of its pixels are computed one by one and which eight at
+    a time, and powers and sines of the two differ in their last bit: what has to be the same to the bit, on a laptop
+    as in a loader's workers, is computed by one.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

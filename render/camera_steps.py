@@ -85,7 +85,9 @@ def blur_mosaic(
         sites = shifted_pattern(pattern, -margin_px, -margin_px)
         kept = depth_blend(light, depth_m, kernels, depths_m, padding=padding, sites=sites)
         return cut_margin(kept, margin_px)[:, 0]
-    field, corner = _surround(field, window, margin_px, (light.shape[2], light.shape[3]))
+    corner = (window[0] - margin_px, window[1] - margin_px)
+    if field is not None:
+        field, corner = surround_field(field, window, margin_px, (light.shape[2], light.shape[3]))
     if renderer == "pixelwise" and field is not None:
         from .spatial import pixelwise
 
@@ -195,13 +197,18 @@ def find_generators(generator: Generators, batch: int, device: torch.device) -> 
     return found
 
 
-def _surround(
-    field: PolarPSFField | None, window: tuple[int, int], margin_px: int, shape_px: tuple[int, int]
-) -> tuple[PolarPSFField | None, tuple[int, int]]:
-    """The field and window of a picture with its margin; where that leaves the sensor, a sensor with a margin too."""
+def surround_field(
+    field: PolarPSFField, window: tuple[int, int], margin_px: int, shape_px: tuple[int, int]
+) -> tuple[PolarPSFField, tuple[int, int]]:
+    """The field and window of a picture with its margin; where that leaves the sensor, a sensor with a margin too.
+
+    Args:
+        field: Of the sensor.
+        window: Sensor column and row of the picture's first pixel.
+        margin_px: Around the picture.
+        shape_px: Height and width of the picture, margin included.
+    """
     corner = (window[0] - margin_px, window[1] - margin_px)
-    if field is None:
-        return None, corner
     height, width = field.image_shape_px
     if min(corner) >= 0 and corner[0] + shape_px[1] <= width and corner[1] + shape_px[0] <= height:
         return field, corner

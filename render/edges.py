@@ -2,6 +2,7 @@
 
 An all-in-focus picture is a mean over each pixel's square, and at the edge of a nearer thing that square shows two
 surfaces. As one opaque surface such a pixel would carry the farther one's light along with the nearer one's blur.
+Shares are decided first; given them, the colours are a linear function of the picture.
 """
 
 import math
@@ -15,12 +16,15 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 # Pixels around an edge pixel whose colours stand for the two surfaces, weighted by 1 / distance^4: colours change.
+# Beside an edge pixel lies the other edge pixel, and a whole one of that surface no nearer than this.
 LOOK_PX = 2
+# What another edge pixel, a mixture itself, counts against a whole one: beside this one as much as that at LOOK_PX.
+MIXED = LOOK_PX**-4
 # Where colours cannot tell: a pixel whose centre is on the nearer side of a straight edge through it is covered by
 # half to all, evenly spread: 3/4, variance 1/48; on the farther side 1/4.
 PRIOR_SHARE = 0.75
 PRIOR_VARIANCE = 1 / 48
-# Colours never tell more exactly than this (variance, per channel).
+# Colours never tell more exactly than this (variance, per channel): a hundredth of white.
 COLOUR_FLOOR = 1e-4
 # Shares that are weighed against one another, from 0 to 1.
 GRID = 20
@@ -31,24 +35,22 @@ class Edges:
     """What the pixels at jumps of depth are made of.
 
     Attributes:
-        coverage: Of the visible surface, 1 away from edges, shape (H, W).
-        colours: Of the visible surface alone, shape (H, W, C).
-        rim_dpt: The nearer surface where it covers part of a farther pixel, else negative, shape (H, W).
-        rim_coverage: Shape (H, W).
-        rim_colours: Shape (H, W, C).
-        back_colours: Of what a nearer pixel leaves uncovered, shape (H, W, C).
+        rows: Of those that could be taken apart, shape (N,).
+        cols: Shape (N,).
+        other_dpt: Dioptre of the surface beside each pixel's own, shape (N,).
+        share: Of the square that the nearer surface covers, shape (N,).
+        is_edge: Shape (H, W).
     """
 
-    coverage: Array
-    colours: Array
-    rim_dpt: Array
-    rim_coverage: Array
-    rim_colours: Array
-    back_colours: Array
+    rows: Array
+    cols: Array
+    other_dpt: Array
+    share: Array
+    is_edge: Array
 
 
-def unmix_edges(image: Array, dioptres_dpt: Array, far: Array, near: Array, threshold_dpt: float) -> Edges:
-    """Take the pixels at jumps apart.
+def weigh_edges(image: Array, dioptres_dpt: Array, far: Array, near: Array, threshold_dpt: float) -> Edges:
+    """How much of each pixel at a jump belongs to which surface.
 
     Args:
         image: Shape (H, W, C).
@@ -56,50 +58,72 @@ def unmix_edges(image: Array, dioptres_dpt: Array, far: Array, near: Array, thre
         far: Pixels at the farther side of a jump, shape (H, W).
         near: Pixels at the nearer side, shape (H, W).
         threshold_dpt: What makes a jump.
-
-    Returns:
-        See `Edges`; coverage times the nearer colour plus the rest times the farther one is the picture.
     """
-    edges = Edges(
-        coverage=np.ones_like(dioptres_dpt),
-        colours=image.copy(),
-        rim_dpt=np.full_like(dioptres_dpt, -1),
-        rim_coverage=np.zeros_like(dioptres_dpt),
-        rim_colours=np.zeros_like(image),
-        back_colours=image.copy(),
+    is_edge = far | near
+    rows, cols = np.nonzero(is_edge)
+    other, share = np.zeros(len(rows), dioptres_dpt.dtype), np.full(len(rows), -1.0)
+    weigh(
+        *(rows, cols, image, dioptres_dpt, is_edge, threshold_dpt, LOOK_PX, MIXED),
+        *(PRIOR_SHARE, PRIOR_VARIANCE, COLOUR_FLOOR, other, share),
     )
-    rows, cols = np.nonzero(far | near)
-    unmix(
-        *(rows, cols, image, dioptres_dpt, far, near, threshold_dpt, LOOK_PX),
-        *(PRIOR_SHARE, PRIOR_VARIANCE, COLOUR_FLOOR),
-        *(edges.coverage, edges.colours, edges.rim_dpt, edges.rim_coverage, edges.rim_colours, edges.back_colours),
-    )
-    return edges
+    known = share >= 0
+    return Edges(rows[known], cols[known], other[known], share[known], is_edge)
 
 
-def _unmix(
+def split_colours(
+    edges: Edges, dioptres_dpt: Array, image: Array, front: Array, rear: Array, *, back: bool = False
+) -> None:
+    """Colours of the two surfaces of each edge pixel; or, `back`, the transposed sum.
+
+    Share times the nearer colour plus the rest times the farther one is the picture.
+
+    Args:
+        edges: N of them.
+        dioptres_dpt: Shape (H, W).
+        image: Shape (H, W, C).
+        front: Of the nearer surfaces, shape (N, C).
+        rear: Of the farther ones, shape (N, C).
+        back: Whether to add to `image` what gradients `front` and `rear` bring it, in place of setting these.
+    """
+    split(
+        *(edges.rows, edges.cols, edges.other_dpt, edges.share, edges.is_edge, dioptres_dpt, LOOK_PX, MIXED),
+        *(back, image, front, rear),
+    )
+
+
+def _nearness(
+    row: int, col: int, y: int, x: int, mixed: float, is_edge: Array, dioptres: Array, other: float
+) -> tuple[int, float]:
+    """Whether a pixel speaks for the nearer (0) or the farther (1) surface of an edge pixel, and how loudly."""
+    if y == row and x == col:
+        return 0, 0.0
+    here, d = dioptres[row, col], dioptres[y, x]
+    group = 0 if d > 0.5 * (here + other) else 1
+    if abs(d - (max(here, other) if group == 0 else min(here, other))) > 0.5 * abs(here - other):
+        return group, 0.0
+    return group, (mixed if is_edge[y, x] else 1.0) / ((y - row) ** 2 + (x - col) ** 2) ** 2
+
+
+nearness = numba.njit(cache=True, nogil=True)(_nearness)
+
+
+def _weigh(
     rows: Array,
     cols: Array,
     image: Array,
     dioptres: Array,
-    far: Array,
-    near: Array,
+    is_edge: Array,
     threshold: float,
     look: int,
+    mixed: float,
     prior: float,
     prior_variance: float,
     floor: float,
-    coverage: Array,
-    colours: Array,
-    rim: Array,
-    rim_coverage: Array,
-    rim_colours: Array,
-    back: Array,
+    others: Array,
+    shares: Array,
 ) -> None:
     height, width, channels = image.shape
-    sums = np.zeros((2, channels))
-    squares = np.zeros((2, channels))
-    counts = np.zeros(2)
+    sums, squares, counts = np.zeros((2, channels)), np.zeros((2, channels)), np.zeros(2)
     for m in range(rows.shape[0]):
         row, col = rows[m], cols[m]
         here = dioptres[row, col]
@@ -115,30 +139,16 @@ def _unmix(
                 other = dioptres[y, x]
         if other == here:
             continue
-        middle = 0.5 * (here + other)
-        nearer, farther = max(here, other), min(here, other)
-        # Colours of whole pixels if there are any, else of edge pixels.
-        for whole in range(2):
-            sums[:] = 0.0
-            squares[:] = 0.0
-            counts[:] = 0.0
-            for y in range(max(row - look, 0), min(row + look, height - 1) + 1):
-                for x in range(max(col - look, 0), min(col + look, width - 1) + 1):
-                    if whole == 0 and (far[y, x] or near[y, x]):
-                        continue
-                    if y == row and x == col:
-                        continue
-                    d = dioptres[y, x]
-                    group = 0 if d > middle else 1
-                    if abs(d - (nearer if group == 0 else farther)) > 0.5 * strongest:
-                        continue
-                    nearness = 1.0 / ((y - row) ** 2 + (x - col) ** 2) ** 2
-                    counts[group] += nearness
-                    for c in range(channels):
-                        sums[group, c] += nearness * image[y, x, c]
-                        squares[group, c] += nearness * image[y, x, c] ** 2
-            if counts[0] > 0 and counts[1] > 0:
-                break
+        sums[:] = 0.0
+        squares[:] = 0.0
+        counts[:] = 0.0
+        for y in range(max(row - look, 0), min(row + look, height - 1) + 1):
+            for x in range(max(col - look, 0), min(col + look, width - 1) + 1):
+                group, near = nearness(row, col, y, x, mixed, is_edge, dioptres, other)
+                counts[group] += near
+                for c in range(channels):
+                    sums[group, c] += near * image[y, x, c]
+                    squares[group, c] += near * image[y, x, c] ** 2
         if counts[0] == 0 or counts[1] == 0:
             continue
         # The mean of a surface's pixels predicts this one up to their own variance.
@@ -164,24 +174,58 @@ def _unmix(
                 likely = math.exp(exponent - best)
                 share += a * likely
                 evidence += likely
-        share /= evidence
+        others[m], shares[m] = other, share / evidence
+
+
+def _split(
+    rows: Array,
+    cols: Array,
+    others: Array,
+    shares: Array,
+    is_edge: Array,
+    dioptres: Array,
+    look: int,
+    mixed: float,
+    back: bool,
+    image: Array,
+    front: Array,
+    rear: Array,
+) -> None:
+    height, width, channels = image.shape
+    sums, counts = np.zeros((2, channels)), np.zeros(2)
+    for m in range(rows.shape[0]):
+        row, col, share = rows[m], cols[m], shares[m]
         norm = share * share + (1 - share) ** 2
-        if here > other:
-            coverage[row, col] = share
-        else:
-            rim[row, col] = other
-            rim_coverage[row, col] = share
+        sums[:] = 0.0
+        counts[:] = 0.0
+        for adding in range(2 if back else 1):
+            if adding == 1:
+                for c in range(channels):
+                    own = (front[m, c] * share + rear[m, c] * (1 - share)) / norm
+                    image[row, col, c] += own
+                    sums[0, c] = (front[m, c] - share * own) / counts[0]
+                    sums[1, c] = (rear[m, c] - (1 - share) * own) / counts[1]
+            for y in range(max(row - look, 0), min(row + look, height - 1) + 1):
+                for x in range(max(col - look, 0), min(col + look, width - 1) + 1):
+                    group, near = nearness(row, col, y, x, mixed, is_edge, dioptres, others[m])
+                    if near == 0.0:
+                        continue
+                    if adding == 0:
+                        counts[group] += near
+                    for c in range(channels):
+                        if adding == 1:
+                            image[y, x, c] += near * sums[group, c]
+                        elif not back:
+                            sums[group, c] += near * image[y, x, c]
+        if back:
+            continue
         for c in range(channels):
+            near, far = sums[0, c] / counts[0], sums[1, c] / counts[1]
             # What the means do not explain is shared so that both change least.
-            rest = image[row, col, c] - share * sums[0, c] - (1 - share) * sums[1, c]
-            front = sums[0, c] + rest * share / norm
-            rear = sums[1, c] + rest * (1 - share) / norm
-            if here > other:
-                colours[row, col, c] = front
-                back[row, col, c] = rear
-            else:
-                rim_colours[row, col, c] = front
-                colours[row, col, c] = rear
+            rest = image[row, col, c] - share * near - (1 - share) * far
+            front[m, c] = near + rest * share / norm
+            rear[m, c] = far + rest * (1 - share) / norm
 
 
-unmix = numba.njit(cache=True, nogil=True)(_unmix)
+weigh = numba.njit(cache=True, nogil=True)(_weigh)
+split = numba.njit(cache=True, nogil=True)(_split)

@@ -1,7 +1,5 @@
 """Flat layers that hide one another: two planes known in full, and one picture with depth cut into layers."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -124,56 +122,6 @@ def blur_valid(padded: Tensor, kernels: Tensor) -> Tensor:
     full: Tensor = torch.fft.irfft2(product, s=shape)
     found: Tensor = full[..., size - 1 : padded.shape[-2], size - 1 : padded.shape[-1]]
     return found
-
-
-def blur_between(image: Tensor, nodes: Tensor, rows: list[int], cols: list[int], padding: str) -> Tensor:
-    """Convolution with kernels that change over the picture, bilinear between nodes at the output pixels.
-
-    Args:
-        image: Shape (B, C, H, W).
-        nodes: Kernels, shape (len(rows), len(cols), C, K, K).
-        rows: Of the nodes, ascending; the first is 0 and the last H - 1, or there is one.
-        cols: Likewise.
-        padding: One of `PAD_MODES`.
-
-    Returns:
-        Shape (B, C, H, W).
-    """
-    if len(rows) == len(cols) == 1:
-        return blur(image, nodes[0, 0], padding)
-    size = nodes.shape[-1]
-    padded = torch.nn.functional.pad(image, (size // 2,) * 4, mode=PAD_MODES[padding])
-    out = torch.zeros_like(image)
-    for i, (top, bottom, down) in enumerate(_hats(rows, image.shape[-2], image)):
-        for j, (left, right, across) in enumerate(_hats(cols, image.shape[-1], image)):
-            part = padded[..., top : bottom + size - 1, left : right + size - 1]
-            if not bool((part != 0).any()):
-                continue
-            window = down[:, None] * across[None, :]
-            change = torch.zeros_like(out)
-            change[..., top:bottom, left:right] = blur_valid(part, nodes[i, j]) * window
-            out = out + change
-    return out
-
-
-def spaced_nodes(count: int, step: int) -> list[int]:
-    """Rows or columns from 0 to count - 1, at most `step` apart."""
-    pieces = max(1, math.ceil((count - 1) / step))
-    return sorted({round(k * (count - 1) / pieces) for k in range(pieces + 1)})
-
-
-def _hats(nodes: list[int], count: int, like: Tensor) -> list[tuple[int, int, Tensor]]:
-    """First pixel, end and weights of each node's linear window."""
-    hats = []
-    for k, node in enumerate(nodes):
-        before, after = nodes[max(k - 1, 0)], nodes[min(k + 1, len(nodes) - 1)]
-        first, end = (before + 1 if k else 0), (after if k + 1 < len(nodes) else count)
-        place = torch.arange(first, end, dtype=like.dtype, device=like.device)
-        rising = (place - before) / max(node - before, 1)
-        falling = (after - place) / max(after - node, 1)
-        weight = torch.where(place < node, rising, torch.where(place > node, falling, 1.0))
-        hats.append((first, end, weight))
-    return hats
 
 
 def _smooth_length(length: int) -> int:

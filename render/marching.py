@@ -1,4 +1,4 @@
-"""Compiled loops of the ray march: lens rays through a stack of surfaces, and plain gathering from discs or kernels."""
+"""Compiled loops of the ray march: lens rays through a stack of surfaces, forwards and as the transposed sum."""
 
 import math
 from collections.abc import Callable
@@ -15,48 +15,128 @@ ZEROS, REFLECT, REPLICATE, CIRCULAR = 0, 1, 2, 3
 PADDINGS = {"zeros": ZEROS, "reflect": REFLECT, "replicate": REPLICATE, "circular": CIRCULAR}
 # Pixels that one task of a thread takes: even loads, and little to hand over.
 CHUNK = 2048
+# Surfaces that one ray may meet in part before it ends, and what share of it is no longer worth following.
+MEETINGS, SPENT = 8, 1e-3
 
 
-def _inside(i: int, count: int, padding: int) -> int:
-    """The row or column that stands for one outside the frame; for "zeros" the nearest (its colour is not used)."""
-    if 0 <= i < count:
-        return i
-    if padding == REFLECT:
-        if count == 1:
-            return 0
-        period = 2 * (count - 1)
-        i = i % period
-        return i if i < count else period - i
-    if padding == CIRCULAR:
-        return i % count
-    return 0 if i < 0 else count - 1
+def pad_places(count: int, margin: int, padding: str) -> Array:
+    """The row or column that stands for each from -margin to count - 1 + margin; for "zeros" the nearest one."""
+    place = np.arange(-margin, count + margin)
+    if padding == "circular":
+        return place % count
+    if padding == "reflect" and count > 1:
+        place = place % (2 * (count - 1))
+        return np.minimum(place, 2 * (count - 1) - place)
+    return place.clip(0, count - 1)
 
 
-inside = numba.njit(cache=True, nogil=True)(_inside)
+def pad_frame(height: int, width: int, margin: int, padding: str) -> tuple[tuple[Array, Array], Array]:
+    """Rows (H', 1) and columns (W',) that stand for the padded ones, and 0 where "zeros" are, else 1, (H', W', 1)."""
+    lit = np.full((height + 2 * margin, width + 2 * margin, 1), 0 if padding == "zeros" else 1, np.int8)
+    lit[margin : margin + height, margin : margin + width] = 1
+    return (pad_places(height, margin, padding)[:, None], pad_places(width, margin, padding)), lit
 
 
-def _place_of(
-    offsets: Array, r0: int, r1: int, weight: float, k0: int, k1: int, w: float, q: int, turn: Array
-) -> tuple[float, float]:
-    """Columns right and rows below the pixel where its ray q is: the negative of the turned offset."""
-    inner, outer = (1 - weight) * (1 - w), weight * (1 - w)
-    right = inner * offsets[r0, k0, q, 0] + outer * offsets[r1, k0, q, 0]
-    up = inner * offsets[r0, k0, q, 1] + outer * offsets[r1, k0, q, 1]
-    if w != 0:
-        inner, outer = (1 - weight) * w, weight * w
-        right += inner * offsets[r0, k1, q, 0] + outer * offsets[r1, k1, q, 0]
-        up += inner * offsets[r0, k1, q, 1] + outer * offsets[r1, k1, q, 1]
-    return turn[3] * up - turn[2] * right, turn[3] * right + turn[2] * up
+def fold(padded: Array, pads: tuple[Array, Array], shape_px: tuple[int, int]) -> Array:
+    """The transpose of padding: every padded pixel (H', W', ...) added to the one (H, W, ...) that it copies."""
+    out = np.zeros((*shape_px, *padded.shape[2:]), padded.dtype)
+    rows = np.zeros((shape_px[0], *padded.shape[1:]), padded.dtype)
+    for k, row in enumerate(pads[0][:, 0]):
+        rows[row] += padded[k]
+    for k, col in enumerate(pads[1]):
+        out[:, col] += rows[:, k]
+    return out
 
 
-def _light_of(transmission: Array, r0: int, r1: int, weight: float, k0: int, k1: int, w: float, c: int) -> float:
-    near = (1 - weight) * transmission[r0, k0, c] + weight * transmission[r1, k0, c]
-    far = (1 - weight) * transmission[r0, k1, c] + weight * transmission[r1, k1, c]
-    return float((1 - w) * near + w * far)
+def _walk(
+    x0: float,
+    y0: float,
+    x1: float,
+    y1: float,
+    high: float,
+    low: float,
+    width: int,
+    surfaces: Array,
+    top: Array,
+    coverage: Array,
+    thickness: float,
+    cells: Array,
+    parts: Array,
+    at: int,
+) -> tuple[int, float]:
+    """Note what one ray meets on its straight way from (x0, y0) at `high` to (x1, y1) at `low`.
+
+    It runs over cells of one pixel in which every surface lies level. It meets a surface where it comes down on it,
+    and where it enters a cell no more than `thickness` beneath it: neighbouring cells of one surface differ by less,
+    so that nothing slips through a slope. Where it enters deeper than that it has passed behind an edge. Meetings go
+    to `cells` (as flat indices of `surfaces`) and `parts` (of the ray) from `at` on.
+
+    Returns:
+        The end of the notes, and what is left of the ray.
+    """
+    layers = surfaces.shape[1]
+    cx, cy = math.floor(x0 + 0.5), math.floor(y0 + 0.5)
+    ex, ey = math.floor(x1 + 0.5), math.floor(y1 + 0.5)
+    dx, dy = x1 - x0, y1 - y0
+    sx, sy = (1 if dx > 0 else -1), (1 if dy > 0 else -1)
+    # Where the ray leaves its column and its row, as shares of the way; 2 is never.
+    tx = (cx + 0.5 * sx - x0) / dx if cx != ex else 2.0
+    ty = (cy + 0.5 * sy - y0) / dy if cy != ey else 2.0
+    wx = 1.0 / abs(dx) if cx != ex else 0.0
+    wy = 1.0 / abs(dy) if cy != ey else 0.0
+    nx, ny = abs(ex - cx), abs(ey - cy)
+    cell, sy = cy * width + cx, sy * width
+    ray_d, left, first = high, 1.0, at
+    while True:
+        leave = low
+        if nx + ny > 0:
+            leave = min(ray_d, high + min(tx, ty) * (low - high))
+        if top[cell] >= leave:
+            for s in range(layers):
+                d = surfaces[cell, s]
+                if d < leave or d < 0:
+                    continue
+                # What is left of a ray beside an edge is beneath the edge's surface for good.
+                whole = left > 0.999
+                if ray_d < d - (thickness if whole else 0.0) or (not whole and ray_d == d):
+                    continue
+                part = left * coverage[cell, s]
+                if part > 0:
+                    left -= part
+                    cells[at] = cell * layers + s
+                    parts[at] = part
+                    at += 1
+            if left < SPENT or at - first > MEETINGS - layers:
+                break
+        if nx + ny <= 0:
+            break
+        ray_d = leave
+        if tx < ty:
+            cell += sx
+            nx -= 1
+            tx = tx + wx if nx > 0 else 2.0
+        else:
+            cell += sy
+            ny -= 1
+            ty = ty + wy if ny > 0 else 2.0
+    return at, left
 
 
-place_of = numba.njit(cache=True, nogil=True)(_place_of)
-light_of = numba.njit(cache=True, nogil=True)(_light_of)
+walk = numba.njit(cache=True, nogil=True, error_model="numpy")(_walk)
+
+
+def _lit(table: Array, knots: Array, d: float, c: int) -> float:
+    """Linear between the knots (descending dioptres) of one pixel's light, shape (P, C)."""
+    if knots.shape[0] == 1:
+        return float(table[0, c])
+    k = 0
+    while k < knots.shape[0] - 2 and knots[k + 1] > d:
+        k += 1
+    w = min(max((knots[k] - d) / (knots[k] - knots[k + 1]), 0.0), 1.0)
+    return float((1 - w) * table[k, c] + w * table[k + 1, c])
+
+
+lit_at = numba.njit(cache=True, nogil=True, error_model="numpy")(_lit)
 
 
 def _march(
@@ -65,187 +145,181 @@ def _march(
     start: Array,
     own: Array,
     place: Array,
-    image: Array,
+    width: int,
     surfaces: Array,
-    colours: Array,
+    top: Array,
     coverage: Array,
-    knots: Array,
-    offsets: Array,
+    lowest: float,
+    lines: Array,
     rays: int,
+    knots: Array,
     transmission: Array,
     thickness: float,
-    padding: int,
+    margin: int,
+    back: bool,
+    first_cell: int,
+    image: Array,
+    colours: Array,
     control: Array,
     out: Array,
 ) -> None:
-    """Mean colour that the lens rays of some pixels meet.
+    """Mean colour that the lens rays of some pixels meet; or, `back`, the transposed sum.
 
-    A ray of the pixel p through pupil point q runs from near to far along x(D) = p - offset(q, D), straight between
-    the knots, over cells of one pixel in which every surface lies level. It meets a surface where it comes down on
-    it, and where it enters a cell no more than `thickness` beneath it: neighbouring cells of one surface differ by
-    less, so that nothing slips through a slope. Where it enters deeper than that it has passed behind an edge.
+    A ray of the pixel p through pupil point q runs from near to far along x(D) = p - offset(q, D), straight in D.
+    What the pixel gathers at its own depth if nothing hides anything is known better than by a few rays. The same
+    rays' estimate of it says how wrong they are, and the share of them that meets what it would have gathered is how
+    much of that is taken off: it depends on depth alone, so that the whole is linear in the colours.
+
+    N is the number of pixels of the frame padded by `margin`, row by row.
 
     Args:
         rows: Of the pixels, shape (M,).
         cols: Of the pixels, shape (M,).
         start: No surface within reach is nearer than this, in dpt, shape (M,).
         own: The pixels' own dioptres, shape (M,).
-        place: Index of the table's inner radius, weight of the next one, cosine and sine of the azimuth, (M, 4).
-        image: The picture as it is, shape (H, W, C).
-        surfaces: Dioptres, the nearest first, negative where there is none, shape (L, H, W).
-        colours: Shape (L, H, W, C).
-        coverage: How much of its cell a surface covers; the rest of the ray goes on. Shape (L, H, W).
-        knots: Dioptres, descending, shape (P,).
-        offsets: Right and up from the pixel, at azimuth 0, shape (R, P, A, 2), A a square multiple of `rays`.
+        place: Index of the inner radius, weight of the next one, cosine and sine of the azimuth, shape (M, 4).
+        width: Of the padded frame.
+        surfaces: Dioptres, negative where there is none; index 1 is what is visible; shape (N, L).
+        top: The nearest of them, shape (N,).
+        coverage: How much of its cell a surface covers; the rest of the ray goes on. Shape (N, L).
+        lowest: No surface is farther, in dpt.
+        lines: Of each ray right and up at 0 dpt and their growth per dpt, azimuth 0, shape (R, A, 4), A a square
+            multiple of `rays`.
         rays: Of each pixel; neighbouring pixels take different ones in turn.
+        knots: Dioptres, descending, shape (P,).
         transmission: Of the channels, shape (R, P, C).
         thickness: In dpt.
-        padding: One of `PADDINGS`.
-        control: What the pixels gather at their own depths if nothing hides anything, shape (M, C). The same rays'
-            estimate of it says how wrong few rays are; as much of that as the pixel's rays bear out (their
-            regression of met on gathered colours) is taken off.
+        margin: In px.
+        back: Whether to add to `image`, `colours` and `control` what gradients `out` bring them, in place of the
+            reverse.
+        first_cell: Pixel of the padded frame that `image` and `colours` begin at.
+        image: The picture as it is, shape (N, C).
+        colours: Of the surfaces, shape (N L, C).
+        control: What the pixels gather, shape (M, C).
         out: Shape (M, C).
     """
-    layers, height, width = surfaces.shape
-    channels, planes = colours.shape[3], knots.shape[0]
-    side = int(math.sqrt(offsets.shape[2] // rays) + 0.5)
-    total, plain, met = np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    layers, channels = surfaces.shape[1], colours.shape[1]
+    side = int(math.sqrt(lines.shape[1] // rays) + 0.5)
+    cells, parts = np.empty(rays * MEETINGS, np.int64), np.empty(rays * MEETINGS)
+    # Where the notes of each ray end, what its parts are divided by (0: it met nothing), the cell it would gather.
+    ends, scales, plain = np.empty(rays, np.int64), np.empty(rays), np.empty(rays, np.int64)
+    table, total = np.empty((knots.shape[0], channels)), np.empty(channels)
+    before_colours, even = first_cell * layers, knots.shape[0] == 1
     for m in range(rows.shape[0]):
-        total[:] = 0.0
-        plain[:] = 0.0
-        both, square, count = 0.0, 0.0, 0
-        row, col, turn = rows[m], cols[m], place[m]
-        r0, weight = int(turn[0]), turn[1]
-        r1 = min(r0 + 1, offsets.shape[0] - 1)
-        own0 = 0
-        while own0 < planes - 2 and knots[own0 + 1] > own[m]:
-            own0 += 1
-        own1 = min(own0 + 1, planes - 1)
-        own_w = min(max((knots[own0] - own[m]) / (knots[own0] - knots[own1]), 0.0), 1.0) if own1 > own0 else 0.0
-        first = ((row % side) * side + col % side) * rays
-        for q in range(first, first + rays):
-            ray_d, left = start[m], 1.0
-            met[:] = 0.0
-            for k in range(-1, planes):
-                # Pieces: above the first knot straight down, then from knot to knot, below the last straight down.
-                low = knots[k + 1] if k + 1 < planes else -1.0
-                if low >= ray_d:
-                    continue
-                k0, k1 = max(k, 0), min(k + 1, planes - 1)
-                t = (knots[k0] - ray_d) / (knots[k0] - knots[k1]) if k0 != k1 else 0.0
-                x0, y0 = place_of(offsets, r0, r1, weight, k0, k1, t, q, turn)
-                x1, y1 = place_of(offsets, r0, r1, weight, k1, k1, 0.0, q, turn)
-                x0, y0, x1, y1 = x0 + col, y0 + row, x1 + col, y1 + row
-                high = ray_d
-                cx, cy = math.floor(x0 + 0.5), math.floor(y0 + 0.5)
-                ex, ey = math.floor(x1 + 0.5), math.floor(y1 + 0.5)
-                dx, dy = x1 - x0, y1 - y0
-                sx, sy = (1 if dx > 0 else -1), (1 if dy > 0 else -1)
-                # Where the ray leaves its column and its row, as shares of the piece; 2 is never.
-                tx = (cx + 0.5 * sx - x0) / dx if cx != ex else 2.0
-                ty = (cy + 0.5 * sy - y0) / dy if cy != ey else 2.0
-                wx = 1.0 / abs(dx) if cx != ex else 0.0
-                wy = 1.0 / abs(dy) if cy != ey else 0.0
-                steps = abs(ex - cx) + abs(ey - cy)
-                for n in range(steps + 1):
-                    t = min(max(min(tx, ty), 0.0), 1.0) if n < steps else 1.0
-                    leave = high + t * (low - high)
-                    yy, xx = inside(cy, height, padding), inside(cx, width, padding)
-                    dark = padding == ZEROS and (cx < 0 or cy < 0 or cx >= width or cy >= height)
-                    for s in range(layers):
-                        d = surfaces[s, yy, xx]
-                        # Where a piece begins in the cell that the last one ended in, what lies above was met there;
-                        # and what is left of a ray beside an edge is beneath the edge's surface for good.
-                        slack = thickness if (n > 0 or ray_d == start[m]) and left > 0.999 else 0.0
-                        if d < 0 or d < leave or ray_d < d - slack or (slack == 0.0 and ray_d == d):
-                            continue
-                        part = left * coverage[s, yy, xx]
-                        left -= part
-                        if dark:
-                            continue
-                        w = 0.0
-                        if k0 != k1:
-                            w = min(max((knots[k0] - d) / (knots[k0] - knots[k1]), 0.0), 1.0)
-                        for c in range(channels):
-                            light = light_of(transmission, r0, r1, weight, k0, k1, w, c)
-                            met[c] += part * light * colours[s, yy, xx, c]
-                    ray_d = min(ray_d, leave)
-                    if left < 1e-3:
-                        break
-                    if tx < ty:
-                        cx += sx
-                        tx = tx + wx if cx != ex else 2.0
-                    else:
-                        cy += sy
-                        ty = ty + wy if cy != ey else 2.0
-                if left < 1e-3:
-                    break
-            if left > 0.999:
-                continue
-            count += 1
-            x0, y0 = place_of(offsets, r0, r1, weight, own0, own1, own_w, q, turn)
-            cx, cy = math.floor(x0 + col + 0.5), math.floor(y0 + row + 0.5)
-            dark = padding == ZEROS and (cx < 0 or cy < 0 or cx >= width or cy >= height)
-            yy, xx = inside(cy, height, padding), inside(cx, width, padding)
+        row, col = rows[m] + margin, cols[m] + margin
+        r0, weight, cosine, sine = int(place[m, 0]), place[m, 1], place[m, 2], place[m, 3]
+        r1, inner = min(r0 + 1, lines.shape[0] - 1), 1 - weight
+        for k in range(table.shape[0]):
             for c in range(channels):
-                seen = 0.0 if dark else image[yy, xx, c] * light_of(transmission, r0, r1, weight, own0, own1, own_w, c)
-                found = met[c] / (1 - left)
-                # Products with departures from the exact mean, which is known: no second pass, little rounding.
-                both += found * (seen - control[m, c])
-                square += seen * (seen - control[m, c])
-                total[c] += found
-                plain[c] += seen
-        if count == 0:
-            # Every ray passes behind all that is known.
-            out[m] = control[m]
-            continue
+                table[k, c] = inner * transmission[r0, k, c] + weight * transmission[r1, k, c]
+        first = ((rows[m] % side) * side + cols[m] % side) * rays
+        high, here, count, same, at = start[m], own[m], 0, 0.0, 0
+        for q in range(rays):
+            k = first + q
+            bx = inner * lines[r0, k, 0] + weight * lines[r1, k, 0]
+            by = inner * lines[r0, k, 1] + weight * lines[r1, k, 1]
+            gx = inner * lines[r0, k, 2] + weight * lines[r1, k, 2]
+            gy = inner * lines[r0, k, 3] + weight * lines[r1, k, 3]
+            # Columns right of and rows below the pixel: the negative of the turned offset.
+            x, y = col + sine * by - cosine * bx, row + sine * bx + cosine * by
+            dx, dy = sine * gy - cosine * gx, sine * gx + cosine * gy
+            before = at
+            at, left = walk(
+                x + high * dx,
+                y + high * dy,
+                x + lowest * dx,
+                y + lowest * dy,
+                high,
+                lowest,
+                width,
+                surfaces,
+                top,
+                coverage,
+                thickness,
+                cells,
+                parts,
+                at,
+            )
+            gathers = math.floor(y + here * dy + 0.5) * width + math.floor(x + here * dx + 0.5)
+            plain[q], scales[q] = gathers, 0.0
+            if left > 0.999:
+                at = before
+            else:
+                count += 1
+                scales[q] = 1 / (1 - left)
+                for i in range(before, at):
+                    if cells[i] == gathers * layers + 1:
+                        same += parts[i] * scales[q]
+            ends[q] = at
+        # Where every ray passes behind all that is known, what is gathered has to do.
+        share = same / count if count > 0 else 1.0
         for c in range(channels):
-            excess = plain[c] - count * control[m, c]
-            both -= total[c] / count * excess
-            square -= plain[c] / count * excess
-        share = min(max(both / square, 0.0), 1.0) if square > 1e-9 * count else 1.0
-        for c in range(channels):
-            out[m, c] = (total[c] - share * (plain[c] - count * control[m, c])) / count
+            total[c] = 0.0
+            if back:
+                control[m, c] += share * out[m, c]
+        before = 0
+        for q in range(rays):
+            if scales[q] == 0:
+                continue
+            for i in range(before, ends[q]):
+                cell, part = cells[i], parts[i] * scales[q] / count
+                d = here if even else surfaces[cell // layers, cell % layers]
+                for c in range(channels):
+                    w = part * lit_at(table, knots, d, c)
+                    if back:
+                        colours[cell - before_colours, c] += w * out[m, c]
+                    else:
+                        total[c] += w * colours[cell - before_colours, c]
+            before = ends[q]
+            if share > 0:
+                cell = plain[q] - first_cell
+                for c in range(channels):
+                    w = share / count * lit_at(table, knots, here, c)
+                    if back:
+                        image[cell, c] -= w * out[m, c]
+                    else:
+                        total[c] -= w * image[cell, c]
+        if not back:
+            for c in range(channels):
+                out[m, c] = total[c] + share * control[m, c]
 
 
 def _gather_discs(
-    rows: Array, cols: Array, radius: Array, image: Array, discs: Array, step: float, padding: int, out: Array
+    rows: Array,
+    cols: Array,
+    radius: Array,
+    discs: Array,
+    step: float,
+    margin: int,
+    back: bool,
+    first_row: int,
+    image: Array,
+    out: Array,
 ) -> None:
     """Discs of the pixels' own radii times the image around them, linear between discs stored in even steps.
 
-    Args: rows, cols, radius (M,) in px, image (H, W, C), discs (S, K, K), step of their radii in px, out (M, C).
+    Args: rows, cols, radius (M,) in px, discs (S, K, K), step of their radii in px, margin that the image is padded
+    by, whether to add to the image what gradients `out` bring it, padded row that it begins at, image (H, W, C),
+    out (M, C).
     """
-    height, width, channels = image.shape
-    half = discs.shape[1] // 2
+    half, channels = discs.shape[1] // 2, image.shape[2]
     for m in range(rows.shape[0]):
         at = radius[m] / step
         k = min(int(at), discs.shape[0] - 2)
         w = at - k
         reach = min(half, math.ceil((k + 1) * step + 0.5))
         for dy in range(-reach, reach + 1):
+            y = rows[m] + margin - first_row - dy
             for dx in range(-reach, reach + 1):
                 share = (1 - w) * discs[k, half + dy, half + dx] + w * discs[k + 1, half + dy, half + dx]
-                y, x = rows[m] - dy, cols[m] - dx
-                if share == 0.0 or (padding == ZEROS and (y < 0 or x < 0 or y >= height or x >= width)):
+                if share == 0.0:
                     continue
-                yy, xx = inside(y, height, padding), inside(x, width, padding)
+                x = cols[m] + margin - dx
                 for c in range(channels):
-                    out[m, c] += share * image[yy, xx, c]
-
-
-def _gather_kernels(rows: Array, cols: Array, image: Array, kernels: Array, padding: int, out: Array) -> None:
-    """Kernels (M, C, K, K) of the pixels times the image (H, W, C) around them: out (M, C)."""
-    height, width, channels = image.shape
-    half = kernels.shape[2] // 2
-    for m in range(rows.shape[0]):
-        for dy in range(-half, half + 1):
-            for dx in range(-half, half + 1):
-                y, x = rows[m] - dy, cols[m] - dx
-                if padding == ZEROS and (y < 0 or x < 0 or y >= height or x >= width):
-                    continue
-                yy, xx = inside(y, height, padding), inside(x, width, padding)
-                for c in range(channels):
-                    out[m, c] += kernels[m, c, half + dy, half + dx] * image[yy, xx, c]
+                    if back:
+                        image[y, x, c] += share * out[m, c]
+                    else:
+                        out[m, c] += share * image[y, x, c]
 
 
 def _paint(rows: Array, cols: Array, reach: Array, out: Array) -> None:
@@ -259,10 +333,9 @@ def _paint(rows: Array, cols: Array, reach: Array, out: Array) -> None:
                     out[y, x] = True
 
 
-march = numba.njit(cache=True, nogil=True)(_march)
+march = numba.njit(cache=True, nogil=True, error_model="numpy")(_march)
 gather_discs = numba.njit(cache=True, nogil=True)(_gather_discs)
 paint = numba.njit(cache=True, nogil=True)(_paint)
-gather_kernels = numba.njit(cache=True, nogil=True)(_gather_kernels)
 
 
 def spread(work: Callable[[slice], None], count: int, threads: int) -> None:
@@ -274,3 +347,34 @@ def spread(work: Callable[[slice], None], count: int, threads: int) -> None:
         return
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, slices))
+
+
+def spread_back(
+    work: Callable[[slice, int, tuple[Array, ...]], None],
+    rows: Array,
+    margin: int,
+    sums: tuple[Array, ...],
+    threads: int,
+) -> None:
+    """Do transposed `work` on slices of pixels and add up, in one order whatever the threads.
+
+    Args:
+        work: Takes a slice of the pixels, a padded row, and arrays that begin at that row, to add to.
+        rows: Of the pixels, ascending, shape (M,).
+        margin: How far pixels reach, in px.
+        sums: Padded arrays (H + 2 margin, ...) to add to.
+        threads: To use at a time.
+    """
+    slices = [slice(first, min(first + CHUNK, len(rows))) for first in range(0, len(rows), CHUNK)]
+
+    def part(one: slice) -> tuple[int, tuple[Array, ...]]:
+        first, last = int(rows[one.start]), int(rows[one.stop - 1]) + 2 * margin + 1
+        own = tuple(np.zeros((last - first, *whole.shape[1:]), whole.dtype) for whole in sums)
+        work(one, first, own)
+        return first, own
+
+    with ThreadPoolExecutor(threads) as pool:
+        for k in range(0, len(slices), threads):
+            for first, own in pool.map(part, slices[k : k + threads]):
+                for whole, piece in zip(sums, own, strict=True):
+                    whole[first : first + len(piece)] += piece

@@ -12,6 +12,7 @@ straight line in dioptres.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,11 @@ Array = npt.NDArray[Any]
 
 # Bins of a kernel's polar histogram, and samples that its light is spread on along the longer side at least.
 AZIMUTHS, DISTANCES, FINE = 64, 128, 96
+# Stored depths and image heights that rays are read from, at most: rays are straight over depth, and the pupil's
+# outline changes slowly over the picture.
+PLANES, HEIGHTS = 8, 10
+# Dioptres at which a pupil's reach is looked up.
+REACH_STEPS = 65
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,23 +58,34 @@ class Discs:
 
 @dataclass(frozen=True, eq=False)
 class PupilRays:
-    """Rays of a pupil as tables.
+    """Rays of a pupil as tables of straight lines.
 
     Attributes:
-        knots_dpt: Descending, shape (P,).
         radii: Image heights, ascending, shape (R,).
-        offsets_px: Right and up, azimuth 0, shape (G, R, P, A, 2) for G groups of channels.
+        lines: Right and up in px at 0 dpt and their growth in px per dpt, azimuth 0, shape (G, R, A, 4) for G groups
+            of channels.
         groups: Channels of each group; channels with the same kernels share rays.
+        knots_dpt: Of the transmission, descending, shape (P,).
         transmission: Shape (R, P, C).
         drift_px_per_dpt: Sideways motion of the outermost rays.
     """
 
-    knots_dpt: Array
     radii: Array
-    offsets_px: Array
+    lines: Array
     groups: tuple[tuple[int, ...], ...]
+    knots_dpt: Array
     transmission: Array
     drift_px_per_dpt: float
+
+    def reach_px(self, dioptres_dpt: Array) -> Array:
+        """Distance to the farthest ray at some dioptres (any shape), over all image heights and channels."""
+        lines = self.lines.reshape(-1, 4).astype(np.float64)
+        # Distance is convex in dioptres: between the two it is at most on the straight line.
+        low, high = float(dioptres_dpt.min()), float(dioptres_dpt.max())
+        at = np.linspace(low, high, REACH_STEPS if high > low else 1)
+        reach = [np.hypot(lines[:, 0] + one * lines[:, 2], lines[:, 1] + one * lines[:, 3]).max() for one in at]
+        found: Array = np.interp(dioptres_dpt, at, reach)
+        return found
 
 
 def spread_points(count: int) -> Array:
@@ -78,29 +95,34 @@ def spread_points(count: int) -> Array:
     return np.stack(((0.5 + step / root) % 1, (0.5 + step / root**2) % 1), 1)
 
 
-def disc_rays(discs: Discs, nearest_dpt: float, farthest_dpt: float, channels: int, count: int) -> PupilRays:
-    """Rays of ideal discs between two depths: two knots, straight lines."""
-    knots = np.array([max(nearest_dpt, farthest_dpt + 1e-3), farthest_dpt])
+def disc_rays(discs: Discs, channels: int, count: int) -> PupilRays:
+    """Rays of ideal discs."""
     places = spread_points(count)
     azimuth, distance = 2 * np.pi * places[:, 0], np.sqrt(places[:, 1])
     unit = np.stack((distance * np.cos(azimuth), distance * np.sin(azimuth)), 1)
     drift = discs.diameter_px_per_dpt / 2
     # A point nearer than the focus leaves the side of the pupil that the ray took on the picture.
-    offsets = (drift * (knots - 1 / discs.focus_m))[:, None, None] * unit
+    lines = np.concatenate((-drift / discs.focus_m * unit, drift * unit), 1)
     return PupilRays(
-        knots_dpt=knots.astype(np.float32),
         radii=np.zeros(1, np.float32),
-        offsets_px=offsets[None, None].astype(np.float32),
+        lines=lines[None, None].astype(np.float32),
         groups=(tuple(range(channels)),),
-        transmission=np.ones((1, 2, channels), np.float32),
+        knots_dpt=np.zeros(1, np.float32),
+        transmission=np.ones((1, 1, channels), np.float32),
         drift_px_per_dpt=drift,
     )
 
 
 def field_rays(
-    field: PolarPSFField, nearest_dpt: float, farthest_dpt: float, innermost: float, outermost: float, count: int
+    field: PolarPSFField,
+    nearest_dpt: float,
+    farthest_dpt: float,
+    innermost: float,
+    outermost: float,
+    count: int,
+    threads: int = 1,
 ) -> PupilRays:
-    """Rays whose offsets at each stored depth and image height are spread as the field's kernel there.
+    """The straight rays that fit a field's kernels best.
 
     Args:
         field: Any.
@@ -109,16 +131,15 @@ def field_rays(
         innermost: Smallest image height in the picture.
         outermost: Largest.
         count: Rays.
+        threads: To use at a time.
     """
     with torch.no_grad():
         dioptres = (1 / field.depths_m.double()).cpu().numpy()
         radii = field.radii.double().cpu().numpy()
-        kernels = field.kernels.double().cpu().numpy()
         transmission = field.transmission.double().cpu().numpy()
-    planes = _around(-dioptres, -nearest_dpt, -farthest_dpt)
-    heights = _around(radii, innermost, outermost)
-    whole = kernels[:, heights]
-    kernels, transmission = kernels[planes][:, heights], transmission[planes][:, heights]
+        heights = _thinned(_around(radii, innermost, outermost), HEIGHTS)
+        kernels = field.kernels[:, torch.from_numpy(heights)].cpu().numpy()
+    planes = _thinned(_around(-dioptres, -nearest_dpt, -farthest_dpt), PLANES)
     groups: list[list[int]] = []
     for channel in range(kernels.shape[2]):
         same = [g for g in groups if np.array_equal(kernels[:, :, g[0]], kernels[:, :, channel])]
@@ -126,40 +147,49 @@ def field_rays(
             same[0].append(channel)
         else:
             groups.append([channel])
+    knots = dioptres.astype(np.float32)
+    if np.ptp(transmission, axis=0).max() == 0:
+        knots, transmission = knots[:1], transmission[:1]
     places = spread_points(count)
-    shape = (len(groups), kernels.shape[1], kernels.shape[0], count, 2)
-    offsets = np.empty(shape, np.float32)
-    slopes = []
-    for g, channels in enumerate(groups):
-        for r in range(kernels.shape[1]):
-            sizes = np.array([_rms_px(one, field.oversample) for one in whole[:, r, channels[0]]])
-            crossing, slope = find_crossing(dioptres, sizes)
-            slopes.append(slope)
-            for p in range(kernels.shape[0]):
-                beyond = planes.start + p >= crossing
-                scan_kernel(kernels[p, r, channels[0]], 1 / field.oversample, places, beyond, offsets[g, r, p])
-            offsets[g, r] = straighten(dioptres[planes], offsets[g, r], sizes[planes], 1 / field.oversample)
-    # An evenly lit disc of radius a has an RMS radius of a / sqrt(2).
-    drift = math.sqrt(2) * max(slopes)
+    lines = np.empty((len(groups), len(heights), count, 4), np.float32)
+    slopes = np.empty((len(groups), len(heights)))
+    step = 1 / field.oversample
+
+    def work(one: tuple[int, int]) -> None:
+        g, r = one
+        own = kernels[:, r, groups[g][0]].astype(np.float64)
+        sizes = np.array([_rms_px(kernel, field.oversample) for kernel in own])
+        crossing, slopes[g, r] = find_crossing(dioptres, sizes, 1 / field.focus_m)
+        offsets = np.empty((len(planes), count, 2))
+        for k, plane in enumerate(planes):
+            scan_kernel(own[plane], step, places, plane >= crossing, offsets[k])
+        lines[g, r] = fit_lines(dioptres[planes], offsets, sizes[planes], step)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, [(g, r) for g in range(len(groups)) for r in range(len(heights))]))
     return PupilRays(
-        knots_dpt=dioptres[planes].astype(np.float32),
         radii=radii[heights].astype(np.float32),
-        offsets_px=offsets,
+        lines=lines,
         groups=tuple(tuple(one) for one in groups),
-        transmission=np.ascontiguousarray(transmission.transpose(1, 0, 2)).astype(np.float32),
-        drift_px_per_dpt=max(drift, 1e-6),
+        knots_dpt=knots,
+        transmission=np.ascontiguousarray(transmission[:, heights].transpose(1, 0, 2)).astype(np.float32),
+        # An evenly lit disc of radius a has an RMS radius of a / sqrt(2).
+        drift_px_per_dpt=max(math.sqrt(2) * float(slopes.max()), 1e-6),
     )
 
 
-def find_crossing(dioptres_dpt: Array, rms_px: Array) -> tuple[int, float]:
+def find_crossing(dioptres_dpt: Array, rms_px: Array, focus_dpt: float) -> tuple[int, float]:
     """Where rays cross: kernels from this index on (descending dioptres) lie beyond the focus; the size's slope.
 
     Args:
         dioptres_dpt: Descending, shape (D,).
         rms_px: RMS radii of the kernels, shape (D,).
+        focus_dpt: Where the camera says that it is focused: decides between two depths, whose sizes always lie on a
+            straight line.
     """
     best = (math.inf, 0, 0.0)
-    for crossing in range(len(rms_px) + 1):
+    few = int((dioptres_dpt > focus_dpt).sum())
+    for crossing in range(len(rms_px) + 1) if len(rms_px) > 2 else [few]:
         signed = np.where(np.arange(len(rms_px)) < crossing, rms_px, -rms_px)
         centred = dioptres_dpt - dioptres_dpt.mean()
         square = float((centred**2).sum())
@@ -171,27 +201,33 @@ def find_crossing(dioptres_dpt: Array, rms_px: Array) -> tuple[int, float]:
     return best[1], best[2]
 
 
-def straighten(knots_dpt: Array, offsets_px: Array, rms_px: Array, step_px: float) -> Array:
+def fit_lines(knots_dpt: Array, offsets_px: Array, rms_px: Array, step_px: float) -> Array:
     """The straight lines in dioptres that fit offsets best: what rays in front of a lens are.
 
     Args:
         knots_dpt: Shape (P,).
         offsets_px: Shape (P, A, 2).
         rms_px: The kernels' RMS radii, shape (P,). Kernels not larger than a square tell nothing of the pupil and
-            have no say.
+            have hardly a say.
         step_px: Side of the kernels' squares.
 
     Returns:
-        Shape (P, A, 2).
+        Right and up at 0 dpt and their growth per dpt, shape (A, 4).
     """
-    weight = rms_px**2 / (rms_px**2 + step_px**2 / 6)
-    if len(knots_dpt) < 3 or np.count_nonzero(weight) < 2:
-        return offsets_px
+    weight = rms_px**2 / (rms_px**2 + step_px**2 / 6) + 1e-6
     weight = weight / weight.sum()
-    centred = knots_dpt - (weight * knots_dpt).sum()
-    slope = np.tensordot(weight * centred, offsets_px, 1) / (weight * centred**2).sum()
-    found: Array = np.tensordot(weight, offsets_px, 1) + centred[:, None, None] * slope
+    mean_dpt = (weight * knots_dpt).sum()
+    centred = knots_dpt - mean_dpt
+    square = (weight * centred**2).sum()
+    slope = np.tensordot(weight * centred / square if square > 0 else 0 * weight, offsets_px, 1)
+    found: Array = np.concatenate((np.tensordot(weight, offsets_px, 1) - mean_dpt * slope, slope), 1)
     return found
+
+
+def _thinned(nodes: slice, most: int) -> Array:
+    """At most so many indices of a slice, evenly spaced, both ends among them."""
+    count = nodes.stop - nodes.start
+    return np.unique(np.linspace(nodes.start, nodes.stop - 1, min(count, most)).round().astype(int))
 
 
 def _around(nodes: Array, low: float, high: float) -> slice:

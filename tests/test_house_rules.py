@@ -43,7 +43,7 @@ FORBIDDEN_CALLS = {
 }
 # Calls that stand in one place only, each with the reason.
 ALLOWED_CALLS = {
-    ("psf/threads.py", "torch.set_num_threads"): "gives back what a numba loop took",
+    ("psf/threads.py", "torch.set_num_threads"): "for one block, and given back",
     ("psf/threads.py", "numba.set_num_threads"): "for one block, and given back",
     ("psf/workers.py", "torch.set_num_threads"): "in processes that exist for jobs alone",
     ("psf/workers.py", "numba.set_num_threads"): "in processes that exist for jobs alone",

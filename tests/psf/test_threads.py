@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from psf.threads import share_threads
+from psf.threads import limit_threads, share_threads
 
 
 @numba.njit(parallel=True)
@@ -34,4 +34,11 @@ def test_an_error_inside_changes_nothing():
     before = torch.get_num_threads()
     with pytest.raises(ValueError, match="odd"), share_threads():
         raise ValueError("odd")
+    assert torch.get_num_threads() == before
+
+
+def test_a_limit_lasts_as_long_as_its_block():
+    before = torch.get_num_threads()
+    with limit_threads(1):
+        assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from psf import InputError
-from render.layers import Quotient, blend_layers, blur, blur_between, blur_valid, composite_planes, spaced_nodes
+from render.layers import Quotient, blend_layers, blur, blur_valid, composite_planes
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +59,6 @@ def test_blur_agrees_with_conv2d():
     kernel = lopsided(size=7)
     plain = torch.nn.functional.conv2d(image, kernel.flip(-1, -2)[:, None], groups=3)
     assert torch.allclose(blur_valid(image, kernel), plain, atol=1e-12)
-
-
-def test_nodes_with_one_kernel_blur_as_that_kernel():
-    image = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    rows, cols = spaced_nodes(40, 16), spaced_nodes(50, 16)
-    assert (rows[0], rows[-1]) == (0, 39)
-    assert max(np.diff(rows)) <= 16
-    nodes = lopsided().expand(len(rows), len(cols), 3, 5, 5)
-    assert torch.allclose(
-        blur_between(image, nodes, rows, cols, "reflect"), blur(image, lopsided(), "reflect"), atol=1e-12
-    )
 
 
 def test_layers_have_the_gradient_that_differences_have():
