@@ -71,9 +71,11 @@ def test_cores_are_counted():
 
 
 SCRIPT = """
-import multiprocessing, sys, time
+import multiprocessing, signal, sys, time
 from psf.jobs import map_jobs
 if __name__ == "__main__":
+    # A shell that runs this test in the background starts all of its children with the signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     def told(done, items):
         print("pids", *[child.pid for child in multiprocessing.active_children()], flush=True)
     try:
@@ -100,7 +102,11 @@ def test_ctrl_c_in_a_terminal_ends_caller_and_workers_without_a_word(tmp_path, r
     ) as process:
         told = process.stdout.readline().split()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     assert told[0] == "pids"
     assert out.strip().endswith("interrupted")
     assert err == ""
