@@ -159,7 +159,10 @@ def _read_plain(path: Path) -> npt.NDArray[Any]:
         elif suffix in (".tif", ".tiff"):
             import tifffile
 
-            samples = tifffile.imread(path)
+            try:
+                samples = tifffile.imread(path)
+            except tifffile.TiffFileError as error:  # no ValueError in old releases
+                raise ValueError(str(error)) from error
         elif suffix == ".png" and find_png_bits(path) == 16:
             samples = read_png16(path)
         elif suffix == ".png":

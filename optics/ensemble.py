@@ -6,7 +6,7 @@
     FIELDS/manifest.json    the files with the numbers that tell them apart, and the lenses that gave no field
 
 Field i depends on the settings and on i, on nothing else: more of them can be made later, in any order, by any number
-of workers, and are the same to the byte.
+of workers, and are the same (to the byte where all processes take their compiled loops from the cache).
 """
 
 import hashlib
@@ -28,6 +28,7 @@ from psf.errors import InputError
 from psf.jobs import Failure, Progress, check_workers
 from psf.metrics import find_rms_radius_px
 from psf.runs import begin_run, make_files, make_generator, write_json
+from psf.threads import limit_threads
 
 from .grid import psf_grid
 from .lens import Lens
@@ -149,7 +150,12 @@ def _settings(plan: _Plan, version: str) -> dict[str, Any]:
 
 
 def _make_field(plan: _Plan, index: int, path: Path) -> None:
-    """Field `index` of a run (-1: the nominal one), to a file."""
+    """Field `index` of a run (-1: the nominal one), to a file; by one thread, so that all bits are the same."""
+    with limit_threads(1):
+        _make_field_alone(plan, index, path)
+
+
+def _make_field_alone(plan: _Plan, index: int, path: Path) -> None:
     departures: dict[str, float] = {}
     if index >= 0:
         departures = draw_departures(plan.lens, plan.tolerances, generator=make_generator(plan.seed, index))

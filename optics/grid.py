@@ -25,6 +25,9 @@ from .pupil import chief_rays
 if TYPE_CHECKING:
     from .lens import Lens
 
+# Light that two sums of one kernel may differ by without any being lost.
+ROUNDING = 1e-12
+
 
 def default_depths_m(nearest_m: float = 0.1, count: int = 20) -> Tensor:
     """Depths uniform in dioptres from `nearest_m` to infinity, ascending; shape (count,), float64.
@@ -114,7 +117,8 @@ def psf_grid(
     return PolarPSFField(
         kernels=kernels.kernels.to(device, dtype).contiguous(),
         transmission=kernels.beam.to(device, dtype),
-        lost=kernels.lost.clamp_min(0).to(device, dtype),
+        # Less than this is the rounding of two sums, and not the same on every machine.
+        lost=torch.where(kernels.lost > ROUNDING, kernels.lost, 0.0).to(device, dtype),
         depths_m=depths.to(device, dtype),
         radii=heights.to(device, dtype),
         image_shape_px=lens.sensor.image_shape_px,

@@ -152,6 +152,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
     with warnings.catch_warnings():
         warnings.simplefilter("default")
+        # What libraries have to say to programmers stays with them.
+        warnings.simplefilter("ignore", DeprecationWarning)
         warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
         try:
             written = run(parse_arguments(lambda: read_words(argv)))

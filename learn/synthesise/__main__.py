@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used, 130 for Ctrl-C."""
     with warnings.catch_warnings():
         warnings.simplefilter("default")
+        # What libraries have to say to programmers stays with them.
+        warnings.simplefilter("ignore", DeprecationWarning)
         warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
         try:
             return run(parse_arguments(lambda: read_words(argv)))
