@@ -240,7 +240,7 @@ def print_accuracy(run: Run) -> None:
                     picture = (scene.image, scene.depth_m, scene.field)
                     truth = pixelwise_truth(*picture, scene.window, x, y)
                     row = [str(kernel_px), name, "hard" if is_hard else "photograph"]
-                    for tile_px in (64, 32, 16):
+                    for tile_px in (None, 64, 32, 16):
                         with torch.no_grad():
                             out = pixelwise(*picture, window=scene.window, tile_px=tile_px, method="tiles")
                         error = compare(at_places(out, x, y), truth)
@@ -248,7 +248,7 @@ def print_accuracy(run: Run) -> None:
                     yield tuple(row)
 
     title = f"Error of pixelwise at {run.places} random pixels: PSNR, largest; by the tile's side"
-    print_table(title, ("px", "field", "picture", "64 px", "32 px", "16 px"), rows())
+    print_table(title, ("px", "field", "picture", "default tiles", "64 px", "32 px", "16 px"), rows())
 
 
 def print_depths(run: Run) -> None:
