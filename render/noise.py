@@ -137,12 +137,17 @@ class NoiseModel:
             found = json.loads(file.read_text(encoding="utf-8"))
         except (UnicodeDecodeError, ValueError) as error:
             raise InputError(str(file), f"no JSON ({error})", f"a {FORMAT} file") from error
+        return cls.from_json(found, str(file))
+
+    @classmethod
+    def from_json(cls, found: object, source: str = "a noise model") -> "NoiseModel":
+        """A model from what `to_json` made; InputError names the source and the key that is wrong."""
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise InputError(
-                f"{file} (format)", repr(found.get("format") if isinstance(found, dict) else found), FORMAT
+                f"{source} (format)", repr(found.get("format") if isinstance(found, dict) else found), FORMAT
             )
         if found.get("format_version") != FORMAT_VERSION:
-            raise InputError(f"{file} (format_version)", repr(found.get("format_version")), str(FORMAT_VERSION))
+            raise InputError(f"{source} (format_version)", repr(found.get("format_version")), str(FORMAT_VERSION))
         try:
             curve = dict(found["curve"])
             make = {"polynomial": Polynomial, "table": Table}[curve.pop("kind")]
@@ -159,13 +164,13 @@ class NoiseModel:
                 found.get("digital_iso", math.inf),
             )
         except InputError as error:
-            raise InputError(f"{file} ({error.where})", error.found, error.expected) from error
+            raise InputError(f"{source} ({error.where})", error.found, error.expected) from error
         except KeyError as error:
             raise InputError(
-                f"{file} ({error.args[0]})", "nothing that is known", "a value that `save` writes"
+                f"{source} ({error.args[0]})", "nothing that is known", "a value that `save` writes"
             ) from error
         except (TypeError, ValueError) as error:
-            raise InputError(str(file), f"something else ({error})", "what NoiseModel.save writes") from error
+            raise InputError(source, f"something else ({error})", "what NoiseModel.save writes") from error
 
     def _check_range(self, iso: Tensor, outside: Outside) -> None:
         low, high = self.iso_range
