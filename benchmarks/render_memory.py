@@ -23,13 +23,15 @@ from torch import Tensor
 
 import render
 from psf import PolarPSFField
+from render.reference import gather_at
 
 
 @dataclass(frozen=True)
 class Args:
     """What to render."""
 
-    what: Literal["pixelwise", "scatter", "normalised", "plan", "gradient", "depth_blend"] = "pixelwise"
+    what: Literal["pixelwise", "scatter", "normalised", "plan", "gradient", "depth_blend", "unfolding"] = "pixelwise"
+    """unfolding: of every pixel the kernel is read and held against its neighbourhood, a few rows at a time."""
     field: str = "harsh"
     kernel_px: int = 25
     height_px: int = 512
@@ -51,6 +53,10 @@ def make_call(
         picture = image.clone().requires_grad_()
         learned = replace(field, kernels=field.kernels.clone().requires_grad_())
         return lambda: render.pixelwise(picture, depth_m, learned, window=window).sum().backward()
+    if what == "unfolding":
+        y_px, x_px = torch.meshgrid(*[torch.arange(side) for side in shape], indexing="ij")
+        at = (x_px.flatten(), y_px.flatten())
+        return lambda: gather_at(image, depth_m, field, *at, window=window, padding="reflect")
     form = "gather" if what == "pixelwise" else what
     return lambda: render.pixelwise(image, depth_m, field, window=window, form=form)  # type: ignore[arg-type]
 

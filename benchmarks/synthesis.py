@@ -51,6 +51,8 @@ class Args:
     """Of each kind of blur, for the stages; for the throughput half as many a worker."""
     layered: int = 2
     """Patches of the layered blur, which takes seconds each; 0 leaves it out."""
+    repeated: int = 8
+    """Patches of one and the same window, whose kernels are kept."""
     batch: int = 8
     field: Path | None = None
     """A field file instead of the f/2.2 lens."""
@@ -108,6 +110,33 @@ def measure_throughput(synthesis: Synthesis, batch: int, batches: int, workers: 
     return done / (time.perf_counter() - start)
 
 
+def measure_repeated(synthesis: Synthesis, count: int) -> tuple[float, float]:
+    """Milliseconds of the blur alone where every patch lies at the same place, and megabytes of what is kept for it."""
+    camera, first = synthesis.camera, learn.synthesis.draw_scene(synthesis, 0)
+    plans: list[render.PixelwisePlan] = []
+    spent_s = 0.0
+
+    def render_planned(light: Any, depth_m: Any, field: psf.PolarPSFField, corner: Any, padding: str) -> Any:
+        nonlocal spent_s
+        if not plans:
+            shape = (light.shape[2], light.shape[3])
+            plans.append(render.plan_pixelwise(field, shape, window=corner, padding=padding))  # type: ignore[arg-type]
+        start = time.process_time()
+        blurred = render.pixelwise(light, depth_m, plans[0])
+        spent_s += time.process_time() - start
+        return blurred
+
+    place = {"window": first.drawn.window_px, "margin_px": synthesis.margin_px, "renderer": render_planned}
+    for index in range(count + 1):
+        scene = learn.synthesis.draw_scene(synthesis, index)
+        generator = torch.Generator().manual_seed(index)
+        with torch.no_grad():
+            camera.simulate(scene.srgb[None], scene.depth_m[None], generator=generator, iso=400.0, **place)
+        if index == 0:
+            spent_s = 0.0
+    return 1000 * spent_s / count, plans[0].memory_mb
+
+
 def check_again(synthesis: Synthesis, count: int) -> bool:
     """Whether samples drawn again are the same to the bit."""
     pairs = [(draw_sample(synthesis, index), draw_sample(synthesis, index)) for index in range(count)]
@@ -141,6 +170,11 @@ def main(args: Args) -> None:
     print(f"{'in all':<21}" + "".join(f"{whole:>12.1f}" for _, whole in columns.values()))
     blend = columns["blend"][1]
     print(f"{'against blend':<21}" + "".join(f"{whole / blend:>12.2f}" for _, whole in columns.values()))
+    repeated_ms, plan_mb = measure_repeated(synthesis, args.repeated)
+    stages, whole = columns["blend"]
+    whole = whole - stages["blur, mosaic"] + repeated_ms
+    told = f"blur {repeated_ms:.0f} ms, in all {whole:.0f} ms, {whole / blend:.2f} times blend; plan {plan_mb:.0f} MB"
+    print(f"pixelwise where the window repeats: {told}")
     again = all(check_again(synthesis.varied(blur=blur), 2) for blur in ("none", "blend", "pixelwise"))
     print(f"samples drawn again are the same to the bit: {again}")
     for blur in ("none", "blend", "pixelwise"):
