@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from psf import InputError
@@ -29,6 +30,9 @@ Framing = Literal["random", "centre"]
 
 COLOURS = {"raw": ("R", "Gr", "Gb", "B"), "rgb": ("R", "G", "B")}
 HEIGHTS = {"radius": ("radius",), "xy": ("x", "y")}
+# What sets an evaluation apart from training, as in the paper: every photograph's centre in turn, every pixel its own
+# kernel, the lens as it is.
+EVALUATION: Mapping[str, Any] = MappingProxyType({"framing": "centre", "blur": "pixelwise", "spread_share": 0.0})
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,10 @@ from psf.jobs import JobError
 from ..sample_files import SAMPLES_FILE, SampleRun, write_samples
 from ..synthesis import Synthesis
 from ..synthesis_options import SynthesisOptions, open_options
+from ..variants import EVALUATION
 
 # So many of what could not be read are named one by one.
 MOST_NAMED = 20
-# Of an evaluation set: every photograph's centre, every pixel its own kernel, the lens as it is.
-EVALUATION = {"framing": "centre", "blur": "pixelwise", "spread_share": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +69,7 @@ def run(args: Arguments) -> int:
     """Make the shards, and name what could not be used."""
     if args.workers is not None and args.workers < 0:
         raise InputError("--workers", args.workers, "a whole number from 0")
-    changes: dict[str, Any] = EVALUATION if args.evaluation else {}
+    changes: dict[str, Any] = dict(EVALUATION) if args.evaluation else {}
     with tqdm(unit="file", desc="index", leave=False, disable=None) as bar:
         synthesis = open_options(args.photos, args, changes=changes, on_progress=lambda n, of: advance(bar, n, of))
     with tqdm(unit="shard", leave=False, disable=None) as bar:
