@@ -7,8 +7,10 @@ truth = optics.psf_at(lens, x_px, y_px, depth_m)
 """
 
 from .catalogue import find_glass, list_glasses
+from .diffraction import WaveSampling, find_pattern
 from .ensemble import make_ensemble
 from .fastgrid import GridSampling
+from .files import LensFile, Notice, read_lens_file, write_zmx
 from .geometric import psf_at, relative_illumination
 from .glass import AIR, ConstantIndex, FormulaIndex, Medium, ModelGlass, TabulatedIndex
 from .grid import default_depths_m, psf_grid
@@ -21,6 +23,8 @@ from .rays import Fate, Rays, Traced
 from .surface import Conic, EvenAsphere, Plane, PolynomialAsphere, Shape, Surface
 from .tolerance import Tolerances, choose_tolerances, find_sensitivities, perturbed
 from .tracing import trace
+from .wavefront import Wavefront, find_wavefront
+from .zernike import evaluate_zernikes, find_noll_orders, fit_zernikes
 
 __all__ = [
     "AIR",
@@ -36,8 +40,10 @@ __all__ = [
     "FormulaIndex",
     "GridSampling",
     "Lens",
+    "LensFile",
     "Medium",
     "ModelGlass",
+    "Notice",
     "Plane",
     "PolynomialAsphere",
     "Rays",
@@ -48,14 +54,21 @@ __all__ = [
     "TabulatedIndex",
     "Tolerances",
     "Traced",
+    "WaveSampling",
+    "Wavefront",
     "bundled",
     "chief_rays",
     "choose_tolerances",
     "conjugate",
     "default_depths_m",
+    "evaluate_zernikes",
     "find_glass",
+    "find_noll_orders",
+    "find_pattern",
     "find_sensitivities",
+    "find_wavefront",
     "first_order",
+    "fit_zernikes",
     "from_json",
     "list_glasses",
     "load",
@@ -63,8 +76,10 @@ __all__ = [
     "perturbed",
     "psf_at",
     "psf_grid",
+    "read_lens_file",
     "relative_illumination",
     "save",
     "to_json",
     "trace",
+    "write_zmx",
 ]

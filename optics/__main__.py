@@ -1,4 +1,4 @@
-"""The command line of `optics`: `python -m optics perturb`."""
+"""The command line of `optics`: `python -m optics perturb`, `convert`, `report`."""
 
 import sys
 import warnings
@@ -64,7 +64,7 @@ class Perturb:
     """
 
     lens: tyro.conf.Positional[str]
-    """A bundled name such as f2.2_fixedfocus, or a lens file (.json)."""
+    """A bundled name such as f2.2_fixedfocus, or a lens file."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder for the fields: nominal.h5, field_00000.h5 ... and manifest.json."""
     count: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 100
@@ -93,6 +93,56 @@ class Perturb:
     """Run on Ray: local, auto, or the address of a cluster that sees the folder under the same path."""
 
 
+@dataclass(frozen=True)
+class Convert:
+    """A lens file of Zemax, CODE V or DeepLens as our JSON, or any lens as a Zemax file.
+
+    Everything that was skipped or guessed is told with its line. What bends or blocks light and has no counterpart here
+    is an error.
+    """
+
+    file: tyro.conf.Positional[Path]
+    """The lens file: .zmx, .zar, .seq, or .json."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """The file to write, .json or .zmx."""
+    catalogue: tuple[Path, ...] = ()
+    """Glass catalogues: AGF files, or folders of them."""
+    lenient: bool = False
+    """Leave out what has no counterpart here (apertures that are not round, unknown surface types), and say so."""
+    pitch_um: float | None = None
+    """Pixel pitch of the sensor; by default what the file's fields suggest."""
+    image_shape: tuple[int, int] | None = None
+    """Height and width of the sensor in pixels; by default 3000 4000."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One page with all that can be said of a lens: vector plots and tables in a single HTML file."""
+
+    lens: tyro.conf.Positional[str]
+    """A bundled name such as f2.2_fixedfocus, or a lens file."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """The page to write, .html."""
+    depths_m: tuple[float, ...] = ()
+    """Object distances in m, inf allowed; fans and field curves take the first. By default the focus, the lens's
+    nearest depth and one between."""
+    radii: tuple[float, ...] = (0.0, 0.35, 0.7, 1.0)
+    """Image heights, 0 to 1."""
+    wavelengths_um: tuple[float, ...] = ()
+    """One channel each, such as 0.656 0.588 0.486; by default the lens's channels."""
+    frequencies_per_mm: tuple[float, ...] = ()
+    """Of contrast against height, focus and depth; by default an eighth, a quarter and a half of Nyquist."""
+    circles_um: tuple[float, ...] = ()
+    """Circles of confusion; by default two pixels, a 1500th and a 750th of the diagonal."""
+    f_number: float | None = None
+    """Stop the lens down to it."""
+    focus_m: float | None = None
+    """Move the sensor to the sharpest image of an object at this distance; inf is allowed."""
+
+
+Command = Perturb | Convert | Report
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used, 130 for Ctrl-C."""
     with warnings.catch_warnings():
@@ -101,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
         try:
-            return perturb(parse_arguments(lambda: read_words(argv)))
+            return run(parse_arguments(lambda: read_words(argv)))
         except (ArgumentError, InputError, ImportError, JobError, OSError) as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
@@ -110,16 +160,52 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 130
 
 
-def read_words(argv: Sequence[str] | None) -> Perturb:
+def read_words(argv: Sequence[str] | None) -> Command:
     """The command, filled in."""
-    found: Perturb = tyro.extras.subcommand_cli_from_dict(
-        {"perturb": Perturb},
+    found: Command = tyro.extras.subcommand_cli_from_dict(
+        {"perturb": Perturb, "convert": Convert, "report": Report},
         args=argv,
         prog="python -m optics",
-        description="Lenses: fields of many lenses of one make.",
+        description="Lenses: fields of many lenses of one make, lens files of other programs, a report.",
         config=(tyro.conf.ConsolidateSubcommandArgs,),
     )
     return found
+
+
+def run(args: Command) -> int:
+    """Do what is asked for; the exit code."""
+    if isinstance(args, Convert):
+        return convert(args)
+    if isinstance(args, Report):
+        return write_report(args)
+    return perturb(args)
+
+
+def write_report(args: Report) -> int:
+    """Write the report and name it."""
+    # matplotlib is nothing that the other commands should wait for.
+    from .commands_report import ReportOptions, report_command
+    from .report import make_report
+
+    with tqdm(unit="part", leave=False, disable=None) as bar:
+
+        def on_progress(done: int, parts: int) -> None:
+            bar.total = parts
+            bar.update(done - bar.n)
+
+        written = report_command(ReportOptions(**vars(args)), make_report, on_progress)
+    print(f"written: {written}")
+    return 0
+
+
+def convert(args: Convert) -> int:
+    """Convert a lens file and tell what became of it."""
+    from .commands_convert import convert_command, tabulate
+
+    made = convert_command(**vars(args))
+    print("\n".join(tabulate(made)))
+    print(f"written: {made.out}")
+    return 0
 
 
 def perturb(args: Perturb) -> int:

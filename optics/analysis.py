@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,10 +16,11 @@ from torch import Tensor
 from psf import Channel
 from psf.errors import InputError
 
+from .bundles import find_lit, find_moments, read_radii, read_spectrum
 from .geometric import check_depths
-from .landing import Sampling, land
+from .landing import Sampling
 from .paraxial import conjugate, first_order
-from .pupil import ChiefRays, Ellipses, bundle_rays, chief_rays, dioptre_per_mm, find_ellipses
+from .pupil import ChiefRays, bundle_rays, chief_rays, dioptre_per_mm, find_ellipses
 from .rays import Rays
 from .tracing import trace
 
@@ -31,8 +32,6 @@ AIRY = 1.2197
 # `find_ellipses` leaves a margin of 1.5 % round a bundle; the cells of a spot diagram end where the light does.
 _RIM = 1 / 1.015
 _BINS_PER_PX = 20
-_Each = TypeVar("_Each", ChiefRays, Ellipses)
-_FAN_SCAN, _FAN_BISECTIONS = 401, 40
 # The rim is searched with real rays whatever stands here. Light alone is smooth over a bundle.
 _FOR_MOMENTS, _FOR_LIGHT = Sampling(rings=32, angles=32, nodes=20), Sampling(rings=8, angles=32, nodes=4)
 
@@ -133,7 +132,7 @@ def trace_fans(lens: Lens, radii: Sequence[float], depth_m: float | None = None,
         raise InputError("rays", rays, "at least 2")
     with torch.no_grad():
         unit = lens.vertices_mm.detach()
-        heights = _check_radii(radii).to(unit)
+        heights = read_radii(radii).to(unit)
         wave = unit.new_tensor(lens.reference_wavelength_um)
         depth_mm = unit.new_tensor([1e3 * depth_m])
         chief = chief_rays(lens, heights)
@@ -144,17 +143,10 @@ def trace_fans(lens: Lens, radii: Sequence[float], depth_m: float | None = None,
         def fan(u: Tensor) -> Rays:
             return bundle_rays(z, slope, u, torch.zeros_like(u), q, wave)
 
-        scan = torch.linspace(-1.05, 1.05, _FAN_SCAN).to(unit)
-        u = ellipses.centre_mm[:, None] + ellipses.semi_u_mm[:, None] * scan
-        low, high = _longest_run(trace(lens, fan(u)).alive)
-        ends = torch.stack([low, high], dim=1)
-        live, dead = u.gather(1, ends), u.gather(1, ends + torch.tensor([-1, 1], device=ends.device))
-        for _ in range(_FAN_BISECTIONS):
-            middle = 0.5 * (live + dead)
-            alive = trace(lens, fan(middle)).alive
-            live, dead = torch.where(alive, middle, live), torch.where(alive, dead, middle)
+        centre, semi = ellipses.centre_mm[:, None], ellipses.semi_u_mm[:, None]
+        low, high = find_lit(lambda t: trace(lens, fan(centre + semi * t)).alive, len(heights), unit)
         share = torch.linspace(0, 1, rays).to(unit)
-        chosen = fan(live[:, :1] + share * (live[:, 1:] - live[:, :1]))
+        chosen = fan(centre + semi * (low + share * (high - low)))
         traced = trace(lens, chosen, path=True)
         crossings = traced.path_mm
         assert crossings is not None
@@ -195,8 +187,9 @@ def find_spots(
     chosen = lens.channels if channels is None else tuple(channels)
     with torch.no_grad():
         unit = lens.vertices_mm.detach()
-        heights = _check_radii(radii).to(unit)
-        wave, owner, share = _wavelengths(chosen, unit)
+        heights = read_radii(radii).to(unit)
+        spectrum = read_spectrum(chosen, unit)
+        wave = spectrum.wavelength_um
         depths_mm = 1e3 * torch.tensor(list(depths_m)).to(unit)
         chief = chief_rays(lens, heights)
         pupil_u, pupil_v, cell = _hexapolar(rings, unit)
@@ -214,7 +207,7 @@ def find_spots(
             light = light / light.sum(-1, keepdim=True)
             x = traced.position_mm[..., 0] - chief.landing_mm[:, None, None]
             y = traced.position_mm[..., 1]
-            sums = _mixed(_sums(lens, chief, ellipses, depth_mm, wave, _FOR_MOMENTS), owner, share)
+            sums = spectrum.mixed(find_moments(lens, chief, ellipses, depth_mm, wave, _FOR_MOMENTS))
             mean, square = (sums[..., 1:] / sums[..., :1]).unbind(-1)
             rms = (square - mean**2).clamp_min(0).sqrt()
             rows.append((1e3 * x, 1e3 * y, light, 1e3 * rms, 1e3 * mean))
@@ -225,7 +218,7 @@ def find_spots(
         radii=heights,
         depths_m=1e-3 * depths_mm,
         channels=chosen,
-        channel_of=owner,
+        channel_of=spectrum.channel_of,
         x_um=x_um,
         y_um=y_um,
         light=light,
@@ -254,15 +247,16 @@ def find_field_curves(
     chosen = lens.channels if channels is None else tuple(channels)
     with torch.no_grad():
         unit = lens.vertices_mm.detach()
-        heights = _check_radii(radii).to(unit)
-        wave, owner, share = _wavelengths(chosen, unit)
+        heights = read_radii(radii).to(unit)
+        spectrum = read_spectrum(chosen, unit)
+        wave = spectrum.wavelength_um
         depth_mm = unit.new_tensor(1e3 * depth_m)
         # The axis comes first: illumination is against it.
         every_height = torch.cat([heights.new_zeros(1), heights])
         chief = chief_rays(lens, every_height)
-        middle = _mixed(wave[None, :, None], owner, share)[0, :, 0]
+        middle = spectrum.middle_um()
         ellipses = find_ellipses(lens, chief, depth_mm[None], middle)
-        beam = _sums(lens, chief, ellipses, depth_mm, middle, _FOR_LIGHT)[..., 0]
+        beam = find_moments(lens, chief, ellipses, depth_mm, middle, _FOR_LIGHT)[..., 0]
         mapping = chief.mapping(1e3 * depth_m)
         illumination = beam / beam[:1] * (mapping / mapping[:1])[:, None]
         place, rate = _object_place(chief, depth_m)
@@ -271,7 +265,7 @@ def find_field_curves(
             other, _ = _object_place(chief_rays(replace(lens, reference_wavelength_um=one), every_height), depth_m)
             # The object point that this wavelength puts at the same height lies elsewhere; its own image then does too.
             shifts.append(-1e3 * (other - place) / rate * chief.landing_rate_mm)
-        lateral = _mixed(torch.stack(shifts, dim=1)[..., None], owner, share)[..., 0]
+        lateral = spectrum.mixed(torch.stack(shifts, dim=1)[..., None])[..., 0]
         entrance = float(first_order(lens).entrance_pupil_from_first_vertex_mm)
         if math.isinf(depth_m):
             tangent = chief.slope.abs()
@@ -338,50 +332,6 @@ def find_encircled_diameters_px(kernels: Tensor, shares: Sequence[float], subpix
     return torch.stack(found).reshape(*kernels.shape[:-2], len(shares)).to(kernels.dtype)
 
 
-def _check_radii(radii: Sequence[float]) -> Tensor:
-    values = torch.tensor(list(radii), dtype=torch.float64)
-    if values.ndim != 1 or len(values) == 0 or not bool(((values >= 0) & (values <= 1)).all()):
-        raise InputError("radii", list(radii), "numbers in 0..1")
-    return values
-
-
-def _wavelengths(channels: Sequence[Channel], unit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Wavelengths (W,), the channel of each, and its share of the channel."""
-    if not channels or not all(c.wavelengths_um for c in channels):
-        raise InputError("channels", [c.name for c in channels], "at least one channel, each with wavelengths")
-    wave = torch.tensor([w for c in channels for w in c.wavelengths_um], dtype=torch.float64).to(unit)
-    owner = torch.tensor([i for i, c in enumerate(channels) for _ in c.wavelengths_um], device=unit.device)
-    share = torch.tensor([a / sum(c.weights) for c in channels for a in c.weights], dtype=torch.float64).to(unit)
-    return wave, owner, share
-
-
-def _mixed(values: Tensor, owner: Tensor, share: Tensor) -> Tensor:
-    """Weighted sums over the wavelengths of each channel: (R, W, E) to (R, C, E)."""
-    weighted = values * share[:, None]
-    mixed: Tensor = weighted.new_zeros(values.shape[0], int(owner.max()) + 1, values.shape[2])
-    mixed.index_add_(1, owner, weighted)  # in place: torch types the other form as Any
-    return mixed
-
-
-def _sums(
-    lens: Lens, chief: ChiefRays, ellipses: Ellipses, depth_mm: Tensor, wave: Tensor, sampling: Sampling
-) -> Tensor:
-    """Sums of light, light times x, light times x^2 + y^2 about the chief ray, in mm: of every bundle, (R, W, 3)."""
-    heights, waves = len(chief.slope), len(wave)
-    every = torch.arange(heights, device=wave.device).repeat_interleave(waves)
-    rays, depths = _take(chief, every), depth_mm.expand(len(every))
-    sub = land(lens, rays, _take(ellipses, every), depths, wave.repeat(heights), sampling)
-    x = sub.x_mm - rays.landing_mm[sub.bundle, None]
-    # Both halves of the pupil: their y cancel, all else is twice one half's.
-    sums = torch.stack([sub.light, sub.light * x, sub.light * (x**2 + sub.y_mm**2)], dim=-1).sum(1)
-    total: Tensor = sums.new_zeros(len(every), 3)
-    return total.index_add(0, sub.bundle, sums).reshape(heights, waves, 3)
-
-
-def _take(value: _Each, index: Tensor) -> _Each:
-    return replace(value, **{field.name: getattr(value, field.name)[index] for field in fields(value)})
-
-
 def _gaussian_scale_mm(lens: Lens) -> float:
     """Image height of the Gaussian chief ray on the sensor per tangent of its angle."""
     facts = first_order(lens)
@@ -410,14 +360,3 @@ def _hexapolar(rings: int, unit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     cell = torch.full_like(radius, 4 / 3)
     cell[0] = 1.0
     return radius * torch.cos(angle), radius * torch.sin(angle), cell / cell.sum()
-
-
-def _longest_run(alive: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last index of the longest run of True in every row of (R, N)."""
-    count = torch.zeros_like(alive[:, 0], dtype=torch.long)
-    best, end = count.clone(), count.clone()
-    for i in range(1, alive.shape[1] - 1):  # the ends are dead by construction: nothing lies outside the ellipse
-        count = torch.where(alive[:, i], count + 1, 0)
-        longer = count > best
-        best, end = torch.where(longer, count, best), torch.where(longer, i, end)
-    return end - best + 1, end

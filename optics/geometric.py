@@ -19,6 +19,8 @@ from .landing import Landing, Sampling, land
 from .pupil import ChiefRays, Ellipses, chief_rays, find_ellipses
 
 if TYPE_CHECKING:
+    from .diffraction import WaveSampling
+    from .hybrid import Model
     from .lens import Lens
 
 # Share of the light that a window may cut off before it is worth a warning, and before it is an error.
@@ -55,6 +57,8 @@ def psf_at(
     sampling: Sampling | None = None,
     spread: Spread | None = None,
     gradient: bool = False,
+    model: Model = "geometric",
+    wave_sampling: WaveSampling | None = None,
 ) -> Tensor:
     """The kernel of one pixel, really traced through the lens.
 
@@ -71,6 +75,9 @@ def psf_at(
         sampling: How finely the pupil is sampled.
         spread: How sub-rays are spread over pixels, by default "box", with gradients "spline".
         gradient: Whether the kernel carries gradients in the lens's parameters.
+        model: "geometric" (rays), "diffraction" (waves) or "auto" (waves where the blur is a few Airy radii, rays where
+            it is many).
+        wave_sampling: How finely the wavefront is sampled.
 
     Returns:
         Unit-sum kernel (C, K, K) of the upright picture, turned to the pixel's azimuth, in the lens's dtype.
@@ -85,18 +92,45 @@ def psf_at(
         found = f"({x_px}, {y_px}), image height {radius:.4g}"
         raise InputError("(x_px, y_px)", found, f"a place within the sensor's corners ({width} x {height} px)")
     channels = resolve_channels(lens, wavelengths_um, weights)
-    return kernels_at(
+    radius, azimuth_rad = min(radius, 1.0), math.atan2(up, right)
+
+    def rays(size: int | None) -> Kernels:
+        return kernels_at(
+            lens,
+            [radius],
+            [azimuth_rad],
+            [depth_m],
+            channels,
+            kernel_px=size,
+            reference=reference,
+            sampling=sampling,
+            spread=spread,
+            gradient=gradient,
+            check_loss=model == "geometric",
+        )
+
+    if model == "geometric":
+        return rays(kernel_px).kernels[0]
+    # Waves stand on the same tools as rays: they import this module.
+    from .hybrid import kernels_of_place
+
+    check_depths([depth_m])
+    check_kernel_px(kernel_px)
+    mixed = kernels_of_place(
         lens,
-        [min(radius, 1.0)],
-        [math.atan2(up, right)],
-        [depth_m],
+        radius,
+        azimuth_rad,
+        depth_m,
         channels,
         kernel_px=kernel_px,
         reference=reference,
-        sampling=sampling,
-        spread=spread,
+        sampling=wave_sampling,
         gradient=gradient,
-    ).kernels[0]
+        model=model,
+        rays=rays,
+    )
+    warn_of_loss(lens, mixed.lost.detach(), mixed.kernels.shape[-1])
+    return mixed.kernels
 
 
 def kernels_at(

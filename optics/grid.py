@@ -17,8 +17,10 @@ from torch.utils.checkpoint import checkpoint
 from psf import Channel, PolarPSFField, Provenance
 from psf.errors import InputError
 
+from .diffraction import WaveSampling
 from .fastgrid import GridSampling, Progress, trace_grid
 from .geometric import Kernels, check_depths, check_kernel_px, image_scale, kernels_at, resolve_channels, warn_of_loss
+from .hybrid import Model, check_model, diffract_grid
 from .landing import Sampling
 from .pupil import chief_rays
 
@@ -56,8 +58,10 @@ def psf_grid(
     gradient: bool = False,
     dtype: torch.dtype = torch.float32,
     on_progress: Progress | None = None,
+    model: Model = "geometric",
+    wave_sampling: WaveSampling | None = None,
 ) -> PolarPSFField:
-    """The geometric PSF field of a lens.
+    """The PSF field of a lens.
 
     Args:
         lens: The lens.
@@ -75,6 +79,9 @@ def psf_grid(
             then traced plainly, which takes longer, and traced again on the way back, which keeps memory small.
         dtype: Of the field.
         on_progress: Called with (kernels done, kernels in all).
+        model: "geometric" (rays), "diffraction" (waves) or "auto" (waves where the blur is a few Airy radii, rays where
+            it is many). Only the first has gradients here; `psf_at` has them with every model.
+        wave_sampling: How finely wavefronts are sampled.
 
     Returns:
         The field; its `lost` says what the window cuts off.
@@ -87,23 +94,48 @@ def psf_grid(
     check_kernel_px(kernel_px)
     if not 1 <= oversample <= 4:
         raise InputError("oversample", oversample, "1 to 4")
+    check_model(model)
+    if gradient and model != "geometric":
+        raise InputError("gradient", f"True with model {model!r}", 'model "geometric", or psf_at for single kernels')
     if gradient:
         found = _plain_grid(lens, depths, heights, channels, kernel_px, reference, oversample, on_progress)
     else:
         with torch.no_grad():
             # The loops are compiled for the CPU, and the maps need double precision.
-            found = trace_grid(
-                lens.to("cpu", torch.float64),
-                depths,
-                heights,
-                channels,
-                kernel_px=kernel_px,
-                reference=None if reference is None else reference.to("cpu", torch.float64),
-                oversample=oversample,
-                sampling=sampling or GridSampling(),
-                dtype=dtype,
-                on_progress=on_progress,
-            )
+            double = lens.to("cpu", torch.float64)
+            settled = None if reference is None else reference.to("cpu", torch.float64)
+
+            def rays(size: int | None, progress: Progress | None = None) -> tuple[Kernels, float]:
+                return trace_grid(
+                    double,
+                    depths,
+                    heights,
+                    channels,
+                    kernel_px=size,
+                    reference=settled,
+                    oversample=oversample,
+                    sampling=sampling or GridSampling(),
+                    dtype=dtype,
+                    on_progress=progress,
+                )
+
+            if model == "geometric":
+                found = rays(kernel_px, on_progress)
+            else:
+                found = diffract_grid(
+                    double,
+                    depths,
+                    heights,
+                    channels,
+                    kernel_px=kernel_px,
+                    reference=settled,
+                    oversample=oversample,
+                    sampling=wave_sampling or WaveSampling(),
+                    rays=lambda size: rays(size)[0],
+                    model=model,
+                    dtype=dtype,
+                    on_progress=on_progress,
+                )
     kernels, scale = found
     device = lens.vertices_mm.device
     kernel_px = kernels.kernels.shape[-1] // oversample
@@ -111,7 +143,7 @@ def psf_grid(
     arguments = {
         "kernel_px": kernel_px,
         "oversample": oversample,
-        "model": "geometric",
+        "model": model,
         "reference_focus_m": None if reference is None else reference.focus_m,
     }
     return PolarPSFField(

@@ -113,7 +113,7 @@ def trace_maps(
         3, order[:, None, None, :, None, None].expand(-1, *clearance.shape[1:3], -1, *nodes.shape)
     )
     x = traced.position_mm[..., 0] - scale * spread(chief.radius_mm)
-    values, whole = _mend(
+    values, whole = mend(
         torch.cat([torch.stack([x, traced.position_mm[..., 1]], dim=3), chosen], dim=3), traced.lost_why, rho
     )
     # rho descends along the nodes: a rise along them is a fall outwards.
@@ -130,7 +130,7 @@ def trace_maps(
     )
 
 
-def _mend(values: Tensor, why: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
+def mend(values: Tensor, why: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
     """Replace outermost nodes that are no part of the smooth map by extrapolation along their half line.
 
     Nodes lie up to the ellipse's edge, a little outside the bundle. There a ray may find no surface, reflect totally,

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -48,7 +49,9 @@ def load(name: str | os.PathLike[str]) -> Lens:
     """Read a lens.
 
     Args:
-        name: A bundled name such as "f2.2_fixedfocus", or the path of a JSON file.
+        name: A bundled name such as "f2.2_fixedfocus", or the path of a lens file: our JSON, or what `read_lens_file`
+            reads (.zmx, .zar, .seq, JSON of DeepLens). Where such a file leaves something open, a warning says what was
+            taken; `read_lens_file` tells all of it.
 
     Raises:
         FileNotFoundError: Neither a file nor a bundled name.
@@ -63,9 +66,25 @@ def load(name: str | os.PathLike[str]) -> Lens:
     except (OSError, ValueError) as error:  # a folder, no permission, a name that no file can have
         found = getattr(error, "strerror", None) or str(error)
         raise InputError(repr(os.fspath(name)), found.lower(), "a JSON file that can be read") from None
+    from .files.opening import find_format
+
+    if find_format(content, str(path)) != "psfield":
+        return _foreign(path)
     return replace(
         from_json(parse_json(content, str(path)), str(path)), file_sha256=hashlib.sha256(content).hexdigest()
     )
+
+
+def _foreign(path: Path) -> Lens:
+    """A lens file of another program."""
+    from .files.notices import weighty
+    from .files.opening import read_lens_file
+
+    found = read_lens_file(path)
+    if told := weighty(found.notices):
+        more = f" and {len(told) - 1} more" if len(told) > 1 else ""
+        warnings.warn(f"{path}: {told[0]}{more}; optics.read_lens_file tells all", UserWarning, stacklevel=3)
+    return found.lens
 
 
 def from_json(data: object, where: str = "lens") -> Lens:

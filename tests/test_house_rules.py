@@ -72,8 +72,9 @@ TESTED_ELSEWHERE: dict[str, str] = {}
 
 # Data that is neither code nor text, and where it comes from. Nothing under GPL or CC-BY-SA, no photographs of others.
 ALLOWED_DATA = {
-    "docs/images/*.png": "drawn by the examples",
+    "docs/images/*.png": "drawn by the examples and commands",
     "lenses/*.json.gz": "the glass catalogue: published coefficients, see NOTICE",
+    "tests/data/lens_files/*": "lens files of our own making",
     "tests/data/*.npz": "numbers of our own and excerpts of reference tables, see NOTICE",
 }
 TEXT_SUFFIXES = {"", ".py", ".md", ".toml", ".json", ".txt", ".csv", ".typed", ".yml", ".yaml", ".cfg", ".gitignore"}

@@ -31,7 +31,7 @@ LEARN_WITH_OPTICS: set[str] = set()
 
 # package -> libraries that its modules may import
 LIBRARIES: dict[str, set[str]] = {
-    "psf": {"torch", "numpy", "scipy", "numba", "h5py"},
+    "psf": {"torch", "numpy", "scipy", "numba", "h5py", "PIL", "tifffile"},
     "optics": {"torch", "numpy", "scipy", "numba", "h5py"},
     "render": {"torch", "numpy", "scipy", "numba", "h5py", "PIL", "tifffile", "rawpy", "exifread"},
     "learn": {"torch", "numpy", "scipy", "numba", "h5py", "PIL", "tifffile"},
@@ -213,7 +213,8 @@ def test_init_only_hands_names_on(name):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
 def test_examples_import_only_what_the_base_install_brings(path):
     libraries = set().union(PLOT_LIBRARIES, COMMAND_LIBRARIES, *LIBRARIES.values())
-    allowed = libraries | set(FLOORS) | sys.stdlib_module_names
+    siblings = {one.stem for one in EXAMPLES}
+    allowed = libraries | set(FLOORS) | siblings | sys.stdlib_module_names
     found = imports_of(path.read_text(encoding="utf-8"), path.stem, False, set(MODULES))
     assert not [f"line {i.line}: {i.module}" for i in found if i.package not in allowed]
 
