@@ -4,6 +4,7 @@ from .channels import Channel
 from .discs import thin_lens_field
 from .errors import InputError
 from .field import PolarPSFField
+from .files.deeplens import from_deeplens
 from .hdf5 import load
 from .models import PolarPSFModel, PSFModel
 from .provenance import Provenance
@@ -16,6 +17,7 @@ __all__ = [
     "PolarPSFField",
     "PolarPSFModel",
     "Provenance",
+    "from_deeplens",
     "load",
     "thin_lens_field",
     "turn",
