@@ -1,5 +1,8 @@
 """PSF fields of cameras as values: interpolate, turn, crop, resample, measure, keep in files."""
 
+from .capture_checks import check_captures
+from .capture_files import read_captures, write_captures
+from .captures import Captures, Patches
 from .channels import Channel
 from .discs import thin_lens_field
 from .errors import InputError
@@ -11,14 +14,19 @@ from .provenance import Provenance
 from .turning import turn
 
 __all__ = [
+    "Captures",
     "Channel",
     "InputError",
     "PSFModel",
+    "Patches",
     "PolarPSFField",
     "PolarPSFModel",
     "Provenance",
+    "check_captures",
     "from_deeplens",
     "load",
+    "read_captures",
     "thin_lens_field",
     "turn",
+    "write_captures",
 ]

@@ -19,6 +19,8 @@ Images are (B, C, H, W) in linear light, depth maps (B, 1, H, W) in metres.
 from .bayer import align, flip_mosaic, mosaic, pack, unpack
 from .blending import depth_blend
 from .camera import Camera
+from .capture_reading import read_capture
+from .capture_simulation import SimulatedFocus, simulate_captures
 from .demosaicing import demosaic
 from .developing import develop, turn_upright
 from .dng import write_dng
@@ -58,6 +60,7 @@ __all__ = [
     "RawFile",
     "RawPhoto",
     "RawSensor",
+    "SimulatedFocus",
     "add_noise",
     "add_row_noise",
     "align",
@@ -93,6 +96,7 @@ __all__ = [
     "random_gamma",
     "random_metadata",
     "random_noise_levels",
+    "read_capture",
     "read_depth",
     "read_linear",
     "read_noise_profile",
@@ -100,6 +104,7 @@ __all__ = [
     "read_picture",
     "read_raw",
     "refine",
+    "simulate_captures",
     "turn_upright",
     "unpack",
     "unprocess",

@@ -1,0 +1,113 @@
+"""The command line of `psf`: `python -m psf plan`, `check` and `import`."""
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tqdm import tqdm
+
+from .arguments import ArgumentError, parse_arguments
+from .commands_capture import CheckOptions, PlanOptions
+from .commands_import import ImportOptions
+from .errors import InputError
+
+Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(PlanOptions):
+    """Plan a session: patterns for a monitor, and one page that says what to photograph."""
+
+    out: Out
+    """Folder for patterns, plan.md, plan.pdf and a captures.json to fill in; new or empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(CheckOptions):
+    """Look for what ruins an estimate, and say in which file. Exit code 1 if something serious was found."""
+
+    captures: tyro.conf.Positional[Path]
+    """A folder with a captures.json, or an .npz file of captures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import(ImportOptions):
+    """Make a field of PSFs from other programs: OpticStudio's text exports, or files of kernels."""
+
+    manifest: tyro.conf.Positional[Path]
+    """The manifest, .json or .csv, or a folder that holds one: which file belongs to which depth and place."""
+    out: Out
+    """The field to write, .h5."""
+
+
+Command = Plan | Check | Import
+COMMANDS: dict[str, Callable[..., Any]] = {"plan": Plan, "check": Check, "import": Import}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 for done, 1 for captures that are no good, 2 for input that cannot be used."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        # What libraries have to say to programmers stays with them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+        try:
+            return run(parse_arguments(lambda: read_words(argv)))
+        except (ArgumentError, InputError, ImportError, OSError) as error:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            return 2
+
+
+def read_words(argv: Sequence[str] | None) -> Command:
+    """One of the commands, filled in."""
+    told = "PSF fields from photographs and from other programs."
+    found: Any = tyro.extras.subcommand_cli_from_dict(COMMANDS, args=argv, prog="python -m psf", description=told)
+    chosen: Command = found
+    return chosen
+
+
+def run(args: Command) -> int:
+    """Do what is asked for; the exit code."""
+    with tqdm(leave=False, disable=None) as bar:
+
+        def on_progress(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        def say(line: str) -> None:
+            tqdm.write(line, file=sys.stdout)
+
+        if isinstance(args, Import):
+            from .commands_import import run_import
+
+            run_import(args, say=say, on_progress=on_progress)
+            return 0
+        if isinstance(args, Check):
+            from render.capture_reading import read_capture
+
+            from .commands_capture import run_check
+
+            return 0 if run_check(args, read=read_capture, say=say, on_progress=on_progress) else 1
+        from render.pictures import read_picture, write_picture
+
+        from .commands_capture import run_plan, to_pdf
+        from .draw import draw_plan
+
+        folder = run_plan(
+            args,
+            read=lambda file: read_picture(file)[0],
+            write=lambda file, picture: write_picture(file, picture, bits=8),
+            draw=lambda plan: to_pdf(draw_plan(plan)),
+            say=say,
+            on_progress=on_progress,
+        )
+        say(f"written: {folder}")
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
