@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from learn.deblur.evaluation import (
-    EVALUATION,
     SCORES_FILE,
     choose_shown,
     collect_shown,
@@ -21,6 +20,7 @@ from learn.deblur.methods import Method, make_input
 from learn.deblur.scoring import develop_result, read_scores
 from learn.patch_optics import measure_extent
 from learn.sample_files import read_samples, write_samples
+from learn.variants import EVALUATION
 from psf import InputError
 from psf.jobs import JobError
 
