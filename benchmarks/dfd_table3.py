@@ -1,0 +1,161 @@
+"""The paper's third table, at the scale of a CPU: depth networks by what they know of the lens.
+
+    python benchmarks/dfd_table3.py -o FOLDER --truth T1.h5 ... --fields F1.h5 ...   all rows; a stopped run goes on
+    python benchmarks/dfd_table3.py -o FOLDER ... --rows dual_dfd_invariant          some of them
+    python benchmarks/dfd_table3.py -o FOLDER ... --full                             the full-scale recipe, on GPUs
+
+Three rows for each of two networks: trained with one kernel for the whole sensor, with kernels for every place, and
+with these and a map of image heights. Beside them the middle of the range and, where it is installed, the classical
+rival that needs no training. --fields are those that trainings and the rival are told (estimated from photographs of
+targets); --truth are those that take the pictures of the test, which nobody is told. Without either, one lens at five
+focus distances is traced (examples/focal_stack_fields.py) and serves as both.
+
+    FOLDER/fields                  traced fields, where none are given
+    FOLDER/runs/ROW_SEED           a training each
+    FOLDER/table3/table.csv        MAE and the rest by row and kind of scene; errors.png, page.png
+    FOLDER/commands.txt            every command that was run, in order
+"""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from restoration_runs import RECIPES, ROOT, Row, Runs
+
+FOCUS_M = (0.5, 0.59, 0.72, 0.94, 1.415)
+NETWORKS = {"dual_dfd": "DualDfD", "defocus_net": "DefocusNet"}
+KINDS = {
+    "invariant": ("invariant field", ("--invariant", "--radius", "False")),
+    "polar": ("polar field", ("--radius", "False")),
+    "radius": ("polar field + image height", ("--radius", "True")),
+}
+ROWS = tuple(
+    Row(f"{title}, {name}", f"{network}_{kind}", ("--network", network, *options))
+    for network, title in NETWORKS.items()
+    for kind, (name, options) in KINDS.items()
+)
+RIVAL = "likelihood"
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train and judge every row of the table."""
+
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder for everything; it is made."""
+    fields: tuple[Path, ...] = ()
+    """What trainings and the rival are told, one field file for each focus distance."""
+    truth: tuple[Path, ...] = ()
+    """What takes the pictures of the test; by default --fields."""
+    photos: Path | None = None
+    """Photographs for textures of the trainings; without: procedural ones."""
+    test_photos: Path | None = None
+    """Other photographs for textures of the test."""
+    rows: tuple[str, ...] = tuple(row.key for row in ROWS)
+    """Networks to train, by key."""
+    seeds: int = 1
+    """Trainings of each."""
+    steps: int | None = None
+    """Of each training, instead of the recipe's."""
+    width: int | None = None
+    """Of both networks, instead of the recipe's."""
+    window: tuple[int, int] | None = None
+    """Of the trainings, instead of the recipe's."""
+    test_window: tuple[int, int] = (128, 128)
+    """Of the test's scenes."""
+    jobs: int = 1
+    """Trainings at a time."""
+    depths: int = 20
+    """Of the one-plane scenes, times three textures."""
+    others: int = 20
+    """Slanted scenes, and scenes of two planes."""
+    traced: tuple[Path, ...] = ()
+    """Path-traced scenes (.npz) to judge on as well."""
+    rival: bool = True
+    """The classical rival's row, if it is there."""
+    full: bool = False
+    """The full-scale recipe."""
+
+
+@dataclass(frozen=True)
+class DepthRuns(Runs):
+    """Where everything lies, and at what scale.
+
+    Attributes:
+        args: As they were typed.
+        fields: Of the trainings.
+        truth: Of the test.
+    """
+
+    args: Args | None = None
+    fields: tuple[Path, ...] = ()
+    truth: tuple[Path, ...] = ()
+
+    def train_one(self, row: Row, seed: int) -> None:
+        """One training."""
+        args = self.args
+        assert args is not None
+        if self.network(row, seed).is_file():
+            return
+        words: list[object] = ["--fields", *self.fields, "--recipe", self.recipe, "--seed", seed, *row.options]
+        for name in ("steps", "width", "photos"):
+            if (value := getattr(args, name)) is not None:
+                words += [f"--{name}", value]
+        if args.steps is not None:
+            # A warm-up that a short training has room for.
+            words += ["--warmup", min(50, args.steps // 10)]
+        if args.window is not None:
+            words += ["--window", *args.window]
+        self.call("learn.dfd", "train", "-o", self.network(row, seed).parent, *words)
+
+    def judge(self, rows: list[Row]) -> None:
+        """The table."""
+        args = self.args
+        assert args is not None
+        models = [
+            f"{row.name}={self.network(row, seed)}"
+            for row in rows
+            for seed in range(row.seeds)
+            if self.network(row, seed).is_file()
+        ]
+        has_rival = args.rival and importlib.util.find_spec(f"learn.dfd.{RIVAL}") is not None
+        words: list[object] = ["--methods", "middle", *([RIVAL] if has_rival else [])]
+        words += ["--model", *models] if models else []
+        words += ["--truth", *self.truth] if self.truth != self.fields else []
+        words += ["--photos", args.test_photos] if args.test_photos is not None else []
+        scenes = ["one_plane", "slanted", "two_plane"]
+        words += ["--traced", *args.traced, "--judge", *scenes, "traced"] if args.traced else ["--judge", *scenes]
+        words += ["--window", *args.test_window, "--depths", args.depths, "--others", args.others, "--shuffled"]
+        words += ["--noise", "even", "--jitter", 0]
+        self.call("learn.dfd", "evaluate", "--fields", *self.fields, "-o", self.folder / "table3", *words)
+
+
+def main(args: Args) -> None:
+    if unknown := set(args.rows) - {row.key for row in ROWS}:
+        raise SystemExit(f"error: --rows {' '.join(sorted(unknown))}: expected {' '.join(row.key for row in ROWS)}")
+    (args.out / "runs").mkdir(parents=True, exist_ok=True)
+    fields = args.fields or trace_fields(args.out / "fields")
+    recipe = RECIPES / f"dfd_{'full' if args.full else 'cpu'}.json"
+    runs = DepthRuns(args.out, recipe, args.steps, args.jobs, args, fields, args.truth or fields)
+    chosen = [Row(row.name, row.key, row.options, args.seeds) for row in ROWS]
+    runs.train(row for row in chosen if row.key in args.rows)
+    runs.judge(chosen)
+
+
+def trace_fields(folder: Path) -> tuple[Path, ...]:
+    """The fields of the example's camera, those that are not there yet."""
+    paths = tuple(folder / f"F_{focus_m:g}.h5" for focus_m in FOCUS_M)
+    if not all(path.is_file() for path in paths):
+        found = importlib.util.spec_from_file_location(
+            "focal_stack_fields", ROOT / "examples" / "focal_stack_fields.py"
+        )
+        example = importlib.util.module_from_spec(found)
+        found.loader.exec_module(example)
+        example.run(example.Args(out=folder, focus_m=FOCUS_M))
+    return paths
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args, description=__doc__))

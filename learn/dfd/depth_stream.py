@@ -1,0 +1,116 @@
+"""Stacks for training, made or stored, in the order of their steps, and at one image scale if that is wanted.
+
+Step s of a training takes the stacks s B to s B + B - 1 of an endless list: made stacks are numbered, stored ones come
+in a new order in every epoch. So a run that goes on finds its place, with any number of ranks and workers.
+"""
+
+import json
+import os
+import tarfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from psf import InputError
+from psf.runs import make_generator, read_settings
+
+from ..sample_stream import IndexStream
+from ..shards import decode_sample, list_shards, read_about
+from .alignment import align_sample
+from .stack_files import decode_stack
+from .stack_samples import StackBatch, StackSample, collate
+from .stack_synthesis import StackSynthesis, draw_stack
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StackShelf:
+    """Stored stacks by number; `open_shelf` finds them.
+
+    Attributes:
+        folder: Where the shards lie.
+        about: Their run.json.
+        places: Shard and key of every stack.
+    """
+
+    folder: Path
+    about: dict[str, Any]
+    places: tuple[tuple[Path, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def read(self, number: int) -> StackSample:
+        """One stack, without reading the others of its shard."""
+        path, key = self.places[number]
+        raw: dict[str, Any] = {"__key__": key}
+        try:
+            with tarfile.open(path, "r:") as file:
+                for member in file:
+                    own, _, name = member.name.partition(".")
+                    if own == key and (content := file.extractfile(member)) is not None:
+                        raw[name] = content.read()
+                    elif len(raw) > 1:
+                        break
+        except (tarfile.TarError, EOFError) as error:
+            raise InputError(str(path), f"a file that tar cannot read ({error})", "a shard") from error
+        if len(raw) == 1:
+            raise InputError(str(path), f"no stack {key}", "the one that it counts")
+        return decode_stack(decode_sample(raw))
+
+
+@dataclass(frozen=True, eq=False)
+class DepthStream(IndexStream):
+    """Stacks as a depth network is trained with them.
+
+    Attributes:
+        source: What makes them, or where they lie.
+        seed: Of the order of stored ones.
+        magnifications: Image scale of each picture, if they are to be aligned.
+    """
+
+    source: StackSynthesis | StackShelf
+    seed: int = 0
+    magnifications: tuple[float, ...] | None = None
+
+    def make(self, index: int) -> StackSample:
+        """Stack `index` of the endless list."""
+        if isinstance(self.source, StackShelf):
+            epoch, place = divmod(index, len(self.source))
+            order = torch.randperm(len(self.source), generator=make_generator(self.seed, epoch))
+            sample = self.source.read(int(order[place]))
+        else:
+            sample = draw_stack(self.source, index)
+        return sample if self.magnifications is None else align_sample(sample, self.magnifications)
+
+    @property
+    def join(self) -> Callable[[Sequence[StackSample]], StackBatch]:
+        """`collate`."""
+        return collate
+
+
+def open_shelf(folder: str | os.PathLike[str], described: dict[str, Any] | None = None) -> StackShelf:
+    """The stacks that `python -m learn.dfd make-stacks` wrote.
+
+    Args:
+        folder: With their shards.
+        described: `StackSynthesis.describe` of the fields that they must have been made with; None: any.
+    """
+    place = Path(folder)
+    about = read_settings(place)
+    if about.get("kind") != "focal stacks":
+        raise InputError(str(place), "no focal stacks", "shards of python -m learn.dfd make-stacks")
+    for name in ("focus_m", "image_shape_px", "fields_sha256") if described is not None else ():
+        if about.get(name) != (wanted := json.loads(json.dumps(described))[name]):
+            short = [str(one)[:12] if isinstance(one, str) else one for one in wanted]
+            raise InputError(f"{place}: {name}", "those of other fields", f"{short}, those of the fields given")
+    places: list[tuple[Path, str]] = []
+    for path in list_shards(place):
+        shard = read_about(path)
+        numbers = range(shard["first"], shard["first"] + shard["count"])
+        places += [(path, key) for number in numbers if (key := f"{number:09d}") not in shard["failed"]]
+    if not places:
+        raise InputError(str(place), "no stacks", "at least one")
+    return StackShelf(folder=place, about=about, places=tuple(places))
