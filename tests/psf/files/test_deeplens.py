@@ -156,7 +156,7 @@ for _ in range(30):
         import deeplens
         break
     except ModuleNotFoundError as error:
-        sys.modules[error.name] = MagicMock(__path__=[])
+        sys.modules[error.name] = MagicMock(__path__=[], __spec__=None)
         for name in [name for name in sys.modules if name.split(".")[0] == "deeplens"]:
             del sys.modules[name]
 import torch
