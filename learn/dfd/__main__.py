@@ -1,4 +1,4 @@
-"""The command line of depth from defocus: `python -m learn.dfd make-stacks`, `preview`, `train`, `evaluate`, `apply`."""
+"""The command line of depth from defocus: `python -m learn.dfd make-stacks`, `preview`, `train`, `evaluate` ..."""
 
 import io
 import sys

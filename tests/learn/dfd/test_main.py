@@ -62,3 +62,60 @@ def test_what_cannot_be_is_said_in_one_line(files, tmp_path, capsys, change, wor
 def test_a_page_has_a_suffix(files, tmp_path, capsys):
     assert main(["preview", "--fields", *files, "-o", str(tmp_path / "page.txt")]) == 2
     assert "--out: found the suffix '.txt', expected .png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("train", "network.pt, log.csv"),
+        ("evaluate", "Measure estimators of depth"),
+        ("apply", "Find depth in a folder of photographs"),
+    ],
+)
+def test_every_command_says_what_it_does(command, words, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code in (0, None)
+    assert words in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("make_words", "words"),
+    [
+        (lambda f, t: ["train", "--fields", f[0], "-o", f"{t}/run"], "fields: found 1 of them, expected at least 2"),
+        (lambda f, t: ["train", "--fields", f[0], "gone.h5", "-o", f"{t}/run"], "gone.h5"),
+        (lambda f, t: ["evaluate", "--fields", f[0], "-o", f"{t}/run"], "fields: found 1 of them, expected at least 2"),
+        (
+            lambda f, t: ["evaluate", "--fields", *f, *QUICK, "--model", "net.pt", "-o", f"{t}/run"],
+            "NAME=RUN/network.pt",
+        ),
+        (lambda f, t: ["evaluate", "--fields", *f, "-o", f"{t}/none/run"], "no such folder"),
+        (lambda f, t: ["apply", f"{t}/none", "--fields", *f, "--method", "likelihood", "-o", f"{t}/d.exr"], "none"),
+        (lambda f, t: ["apply", str(t), "--fields", *f, "-o", f"{t}/d.exr"], "--model, --method: found neither"),
+    ],
+)
+def test_what_cannot_be_learned_judged_or_applied_is_said_in_one_line(files, tmp_path, capsys, make_words, words):
+    assert main(make_words(files, tmp_path)) == 2
+    told = capsys.readouterr().err.strip()
+    assert told.startswith("error: ")
+    assert words in told
+    assert "\n" not in told
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_likelihood_is_judged(files, tmp_path, capsys):
+    words = [
+        "evaluate",
+        "--fields",
+        *files,
+        *QUICK[:3],
+        "--judge",
+        "one_plane",
+        "--depths",
+        "2",
+        "--textures-each",
+        "1",
+    ]
+    more = ["--methods", "middle", "likelihood", "--shown", "0", "--workers", "0", "-o", str(tmp_path / "run")]
+    assert main([*words, *more]) == 0
+    assert "likelihood" in capsys.readouterr().out
