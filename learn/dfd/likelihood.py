@@ -58,19 +58,23 @@ class LikelihoodEstimator:
         fields: Of the camera at every focus distance, the nearest first, single precision.
         depths_m: Candidates, descending, evenly spaced in dioptres, shape (Z,).
         window_px: Side of the square whose area the (Gaussian) neighbourhood of a pixel has.
+        interpolation: Of kernels between stored depths and radii, as in `PolarPSFField.at`.
         name: The row of a table.
     """
 
     fields: tuple[PolarPSFField, ...]
     depths_m: Tensor
     window_px: int
+    interpolation: str = "linear"
     name: str = "likelihood"
 
     @property
     def fingerprint(self) -> str:
         """Hash of the fields and of how they are used."""
         used = (STEP_PX, CORE_PX, SPREAD_PX, UNSURE_PX, SURE_PX, LOW, HIGH, FLOOR, TAPS, INDEPENDENT)
-        told = repr(([hash_field(one) for one in self.fields], self.depths_m.tolist(), self.window_px, used))
+        told = repr(
+            ([hash_field(one) for one in self.fields], self.depths_m.tolist(), self.window_px, self.interpolation, used)
+        )
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     @property
@@ -84,7 +88,7 @@ class LikelihoodEstimator:
         Args:
             fields: One for each focus distance.
         """
-        return open_likelihood(fields, window_px=self.window_px, name=self.name)
+        return open_likelihood(fields, window_px=self.window_px, interpolation=self.interpolation, name=self.name)
 
     @torch.no_grad()
     def estimate(self, stack: FocalStack) -> DepthEstimate:
@@ -176,7 +180,7 @@ class LikelihoodEstimator:
             for side, start in zip((height, width), stack.window_px[::-1], strict=True)
         )
         aligned = []
-        for picture, field in zip(stack.pictures.to(field_dtype(self.fields)), self.fields, strict=True):
+        for picture, field in zip(stack.pictures.to(self.fields[0].kernels), self.fields, strict=True):
             share = field.transmission_at_pixel(columns[None, :], rows[:, None], middle_m).permute(2, 0, 1)
             even = picture / share.clamp_min(1e-3)
             if field.magnification != 1:
@@ -205,7 +209,8 @@ class LikelihoodEstimator:
         for field in self.fields:
             scale = field.magnification
             places = (x_px * scale + (width - 1) / 2, y_px * scale + (height - 1) / 2)
-            found.append(field.at_pixel(places[0][:, None], places[1][:, None], self.depths_m[None, :]))
+            x_own, y_own = places[0][:, None], places[1][:, None]
+            found.append(field.at_pixel(x_own, y_own, self.depths_m[None, :], self.interpolation))
         return found
 
     def _transform(self, kernels: Sequence[Tensor], size: int) -> Tensor:
@@ -233,6 +238,7 @@ def open_likelihood(
     *,
     depth_m: tuple[float, float] | None = None,
     window_px: int = 32,
+    interpolation: str = "linear",
     name: str = "likelihood",
 ) -> LikelihoodEstimator:
     """An estimator of depth that needs the camera's fields and no training.
@@ -242,11 +248,15 @@ def open_likelihood(
         depth_m: Nearest and farthest depth that is looked for; by default all that every field knows.
         window_px: Pictures must agree with a depth around a pixel: in a neighbourhood as large as a square of this
             side, 8 to 256. Larger is surer, smaller keeps edges.
+        interpolation: Of kernels between stored depths: "linear" as renderers mix them, or "sized", which is nearer to
+            a lens and serves photographs.
         name: The row of a table.
     """
     own = open_optics(fields).fields
     if isinstance(window_px, bool) or not isinstance(window_px, int) or not 8 <= window_px <= 256:
         raise InputError("open_likelihood(window_px)", repr(window_px), "a whole number of pixels, 8 to 256")
+    if interpolation not in ("linear", "sized"):
+        raise InputError("open_likelihood(interpolation)", repr(interpolation), "'linear' or 'sized'")
     near = min(float(1 / one.depths_m[0]) for one in own)
     # Infinity is no number to answer.
     far = max([1e-3 * near, *(float(1 / one.depths_m[-1]) for one in own)])
@@ -260,12 +270,9 @@ def open_likelihood(
             raise InputError("open_likelihood(depth_m)", depth_m, told)
         near, far = min(near, 1 / depth_m[0]), max(far, 1 / depth_m[1])
     depths_m = 1 / torch.linspace(far, near, _count_candidates(own, near, far), dtype=torch.float64)
-    return LikelihoodEstimator(fields=own, depths_m=depths_m.float(), window_px=window_px, name=name)
-
-
-def field_dtype(fields: Sequence[PolarPSFField]) -> torch.dtype:
-    """What is computed in."""
-    return fields[0].kernels.dtype
+    return LikelihoodEstimator(
+        fields=own, depths_m=depths_m.float(), window_px=window_px, interpolation=interpolation, name=name
+    )
 
 
 def _count_candidates(fields: Sequence[PolarPSFField], near: float, far: float) -> int:

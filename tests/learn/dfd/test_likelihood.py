@@ -145,6 +145,7 @@ def test_infinity_is_no_answer(fields):
     [
         ({"window_px": 4}, "open_likelihood(window_px): found 4"),
         ({"window_px": True}, "open_likelihood(window_px): found True"),
+        ({"interpolation": "cubic"}, "open_likelihood(interpolation): found 'cubic'"),
         ({"depth_m": (1.0, 0.5)}, "open_likelihood(depth_m): found (1.0, 0.5), expected two depths above 0"),
         ({"depth_m": (0.1, 0.2)}, "open_likelihood(depth_m): found (0.1, 0.2), expected depths that the fields know"),
     ],
