@@ -90,8 +90,8 @@ def test_every_command_says_what_it_does(command, words, capsys):
             "NAME=RUN/network.pt",
         ),
         (lambda f, t: ["evaluate", "--fields", *f, "-o", f"{t}/none/run"], "no such folder"),
-        (lambda f, t: ["apply", f"{t}/none", "--fields", *f, "--method", "likelihood", "-o", f"{t}/d.exr"], "none"),
-        (lambda f, t: ["apply", str(t), "--fields", *f, "-o", f"{t}/d.exr"], "--model, --method: found neither"),
+        (lambda f, t: ["apply", f"{t}/none", "--fields", *f, "--method", "likelihood", "-o", f"{t}/d.npy"], "none"),
+        (lambda f, t: ["apply", str(t), "--fields", *f, "-o", f"{t}/d.npy"], "--model, --method: found neither"),
     ],
 )
 def test_what_cannot_be_learned_judged_or_applied_is_said_in_one_line(files, tmp_path, capsys, make_words, words):

@@ -1,0 +1,271 @@
+"""The direct estimator: a PSF field from pairs of pictures by convex least squares, without a network.
+
+    model = estimate_direct(captures)
+    kernels = model.kernels_at(radius, depth_m)             # (N, C, K, K), azimuth 0
+    field = model.to_field(depths_m, radii)
+
+A blurred pixel is a sum over cells of light: `blurred(p) = sum_k K(h, z; k) sharp(p - c(h, z) - turned_k)`, linear in
+the kernel K. Every pixel has its own image height h and azimuth, and only the sharp picture is ever read between its
+pixels. Cells lie where the light is: their widths follow the kernel's size, which a first, rough solution tells, so
+that there are as many across a spot in focus as across a disc out of focus. Kernels are hat functions of image height
+and dioptre, mirror images of themselves, not negative and of unit sum. How smooth they are is decided by depths that
+are held back; gains, fall-off of light and the noise of both pictures come from the pictures.
+"""
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..captures import Captures
+from ..errors import InputError
+from ..runs import whole_file
+from . import sizing
+from .breathing import choose_magnification
+from .direct_model import DirectModel, NodeKernels
+from .fitting import fit_kernels, make_quadratic, start_fit, subtract_noise
+from .noise import find_noise_variance
+from .normal_equations import Sums, View, add_pair, empty_sums, lay_out
+from .priors import Strengths
+
+Progress = Callable[[int, int], None]
+
+# Nodes of image height: kernels change faster with it than hat functions over a few nodes follow.
+MOST_RADII = 16
+# Cells along a side of a kernel.
+CELLS = 25
+# The first solution only says how large kernels are: a few pixels and nodes do.
+FIRST_RADII, FIRST_DEPTHS, FIRST_PIXELS = 5, 12, 150_000
+# Progress is counted in pairs read; solving takes about as long as reading this share of them.
+SOLVING_SHARE = 0.5
+# The sharp pictures' noise is no more than this share of their contrast: beyond it texture was taken for noise.
+MOST_NOISE = 0.1
+# Seconds between two checkpoints.
+CHECKPOINT_S = 60.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DirectOptions:
+    """How the direct estimator works; the defaults need no tuning.
+
+    Attributes:
+        radius_nodes: Nodes of image height; None: by how many pairs there are, at most 16.
+        depth_nodes: Nodes of depth at most; they lie as densely as kernels change.
+        cells: Along a side of a kernel, odd; None: 25.
+        most_pixels: Pixels per channel at most, drawn at random beyond; they bound the time.
+        most_depths: Different depths at most, near ones are taken together beyond; they bound the memory.
+        noise: Standard deviation of the sharp pictures' noise, which is taken off; None: from the pictures.
+        magnification: Scale of the blurred pictures against the sharp ones (focus breathing); "kernels" leaves it in
+            the kernels, "fit" measures it, "auto" measures it and leaves it in the kernels as long as they hold it.
+        strengths: Of what is known of kernels beforehand; one factor on all is found on depths held back.
+    """
+
+    radius_nodes: int | None = None
+    depth_nodes: int = 40
+    cells: int | None = None
+    most_pixels: int = 4_000_000
+    most_depths: int = 200
+    noise: float | None = None
+    magnification: float | str = "auto"
+    strengths: Strengths = field(default_factory=Strengths)
+
+    def __post_init__(self) -> None:
+        for name, least in (("radius_nodes", 2), ("depth_nodes", 2), ("most_pixels", 1000), ("most_depths", 1)):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise InputError(f"DirectOptions.{name}", repr(value), f"a whole number of at least {least}")
+        if self.cells is not None and (self.cells < 5 or self.cells % 2 == 0):
+            raise InputError("DirectOptions.cells", self.cells, "an odd number of at least 5")
+        if self.noise is not None and not (math.isfinite(self.noise) and self.noise >= 0):
+            raise InputError("DirectOptions.noise", self.noise, "a standard deviation, in units of white")
+        given = self.magnification
+        if not (given in ("auto", "fit", "kernels") or (isinstance(given, float | int) and 0.5 < given < 2)):
+            raise InputError("DirectOptions.magnification", repr(given), '"auto", "fit", "kernels" or a scale near 1')
+
+
+def estimate_direct(
+    captures: Captures,
+    options: DirectOptions | None = None,
+    *,
+    generator: torch.Generator | None = None,
+    on_progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> DirectModel:
+    """A model of the camera's kernels.
+
+    Args:
+        captures: Pairs of one focus distance.
+        options: See `DirectOptions`.
+        generator: Draws pixels where there are more than `most_pixels`; the same state gives the same model.
+        on_progress: Called with (steps done, steps in all).
+        checkpoint: A file to which sums are written now and then, and from which a run that was stopped goes on to
+            the same result; removed at the end.
+
+    Raises:
+        InputError: Several focus distances, pairs too small for their kernels, a checkpoint of something else.
+    """
+    options = options or DirectOptions()
+    if len(captures) == 0:
+        raise InputError("captures", "no pairs", "at least one")
+    if len(captures.focuses_m) > 1:
+        found = ", ".join(f"{one:g}" for one in captures.focuses_m.tolist())
+        raise InputError("captures.focus_m", found, "one focus distance (captures.at_focus, or estimate_each)")
+    seed = int(torch.randint(0, 2**62, (1,), generator=generator or torch.Generator().manual_seed(0)))
+    count, channels = len(captures), captures.channel_count
+    total = channels * (2 * count + math.ceil(SOLVING_SHARE * count))
+    state = _Run(captures, options, seed, on_progress, total, None if checkpoint is None else Path(checkpoint))
+    magnification = choose_magnification(captures, options.magnification)
+    nodes = []
+    radii = _choose_radii(captures, options)
+    for channel in range(channels):
+        noise = _find_noises(captures, channel, options)
+        view = View(captures.kernel_px, captures.kernel_px, None, magnification)
+        moments = _find_moments(state, channel, view, radii, noise)
+        cells = options.cells or CELLS
+        view = View(captures.kernel_px, cells, moments, magnification)
+        sums = state.sum_pairs(f"{channel}", channel, view, radii, options.most_pixels)
+        subtract_noise(sums, view, noise[0])
+        depths = sizing.place_nodes(moments, sums.layout.dioptres, options.depth_nodes)
+        fit = fit_kernels(
+            sums,
+            view,
+            start_fit(sums, depths, *reversed(noise)),
+            options.strengths,
+            rounds=2,
+            trim=options.noise is None,
+        )
+        fit = fit_kernels(sums, view, fit, options.strengths, rounds=1, choose=True)
+        state.step(math.ceil(SOLVING_SHARE * count))
+        nodes.append(NodeKernels.of_fit(fit, view))
+    state.finish()
+    return DirectModel(
+        nodes=tuple(nodes),
+        image_shape_px=captures.image_shape_px,
+        kernel_px=captures.kernel_px,
+        focus_m=float(captures.focus_m[0]),
+        magnification=magnification,
+        depth_range_m=(float(captures.depths_m[0]), float(captures.depths_m[-1])),
+        pitch_um=captures.pitch_um,
+    )
+
+
+def _choose_radii(captures: Captures, options: DirectOptions) -> Tensor:
+    """Even nodes of image height over the pixels that there are."""
+    lowest, highest = 1.0, 0.0
+    for index in range(len(captures)):
+        radius = captures.radius(index)
+        lowest, highest = min(lowest, float(radius.min())), max(highest, float(radius.max()))
+    covered = highest - lowest
+    count = options.radius_nodes or max(2, min(MOST_RADII, math.ceil(MOST_RADII * covered) + 1, 2 + len(captures) // 6))
+    return torch.linspace(lowest, max(highest, lowest + 1e-3), count, dtype=torch.float64)
+
+
+def _find_noises(captures: Captures, channel: int, options: DirectOptions) -> tuple[float, float]:
+    """Variances of the sharp pictures' noise and of the blurred ones', neither known to be more than it is."""
+    step = max(1, len(captures) // 60)
+    pairs = [captures[n] for n in range(0, len(captures), step)]
+    blurred = max(find_noise_variance(torch.stack([one.blurred[channel] for one in pairs])), 1e-9)
+    if options.noise is not None:
+        return options.noise**2, blurred
+    # Texture that is nowhere flat looks like noise; blurred, it no longer does.
+    sharp = find_noise_variance(torch.stack([one.sharp[channel] for one in pairs]))
+    contrast = max(float(one.sharp[channel].double().var()) for one in pairs)
+    return min(sharp, blurred, MOST_NOISE**2 * contrast), blurred
+
+
+def _find_moments(state: "_Run", channel: int, view: View, radii: Tensor, noise: tuple[float, float]) -> sizing.Moments:
+    """Sizes of kernels from a first solution in cells of one size."""
+    few = torch.linspace(float(radii[0]), float(radii[-1]), min(FIRST_RADII, len(radii)), dtype=torch.float64)
+    sums = state.sum_pairs(f"{channel} first", channel, view, few, FIRST_PIXELS)
+    subtract_noise(sums, view, noise[0])
+    dioptres = sums.layout.dioptres
+    count = min(FIRST_DEPTHS, len(dioptres))
+    depths = torch.linspace(float(dioptres[0]), float(dioptres[-1]), count, dtype=torch.float64)
+    fit = fit_kernels(sums, view, start_fit(sums, depths, *reversed(noise)), Strengths(0.3, 0.2, 0.2), rounds=2)
+    quadratic = make_quadratic(sums, fit, torch.ones(len(dioptres)))
+    layout, slots = sums.layout, quadratic.slots
+    seen = sums.block_weight[: len(layout.slot_node)][slots.target] * slots.weight
+    weight = torch.zeros(len(fit.kernels), dtype=torch.float64).index_add(0, slots.source, seen)
+    places = (few.repeat(count), depths.repeat_interleave(len(few)))
+    return sizing.fit_moments(fit.kernels.double(), *places, weight, view.side)
+
+
+class _Run:
+    """How far a run has come: progress, and sums in a checkpoint."""
+
+    def __init__(
+        self,
+        captures: Captures,
+        options: DirectOptions,
+        seed: int,
+        on_progress: Progress | None,
+        total: int,
+        checkpoint: Path | None,
+    ) -> None:
+        self.captures, self.options, self.seed = captures, options, seed
+        self.on_progress, self.total, self.done = on_progress, total, 0
+        self.checkpoint = checkpoint
+        self.identity = ""
+        self.kept: dict[str, Any] = {}
+        if checkpoint is not None:
+            self.identity = _identify(captures, options, seed)
+            if checkpoint.is_file():
+                self.kept = torch.load(checkpoint, weights_only=False)
+                if self.kept.get("identity") != self.identity:
+                    expected = "one of these captures with these options, or no file"
+                    raise InputError(str(checkpoint), "the checkpoint of another estimate", expected)
+
+    def step(self, steps: int) -> None:
+        self.done += steps
+        if self.on_progress is not None:
+            self.on_progress(self.done, self.total)
+
+    def finish(self) -> None:
+        if self.checkpoint is not None:
+            self.checkpoint.unlink(missing_ok=True)
+
+    def sum_pairs(self, name: str, channel: int, view: View, radii: Tensor, most_pixels: int) -> Sums:
+        """The sums of all pairs, in their order."""
+        captures = self.captures
+        layout = lay_out(captures, radii, self.options.most_depths, view)
+        first, sums = 0, None
+        if self.kept.get("name") == name:
+            first, sums = self.kept["next"], self.kept["sums"]
+            self.step(first)
+        sums = sums or empty_sums(layout, len(captures))
+        per_pair = max(1, most_pixels // len(captures))
+        saved = time.monotonic()
+        for index in range(first, len(captures)):
+            # Numbers of their own for every pair: where a run was stopped does not matter.
+            generator = torch.Generator().manual_seed((self.seed + 7919 * index + 104729 * channel) % 2**62)
+            add_pair(sums, captures, index, channel, view, most_pixels=per_pair, generator=generator)
+            if self.checkpoint is not None and time.monotonic() - saved > CHECKPOINT_S:
+                self._save({"name": name, "next": index + 1, "sums": sums})
+                saved = time.monotonic()
+            self.step(1)
+        return sums
+
+    def _save(self, kept: dict[str, Any]) -> None:
+        if self.checkpoint is None:
+            return
+        with whole_file(self.checkpoint) as part:
+            torch.save({"identity": self.identity, **kept}, part)
+
+
+def _identify(captures: Captures, options: DirectOptions, seed: int) -> str:
+    """A hash of what a run depends on, but for most pixels of the pictures."""
+    digest = hashlib.sha256(json.dumps([seed, asdict(options)], default=str, sort_keys=True).encode())
+    for values in (captures.x0_px, captures.y0_px, captures.depth_m, captures.focus_m):
+        digest.update(values.double().numpy().tobytes())
+    for index in {0, len(captures) // 2, len(captures) - 1}:
+        pair = captures[index]
+        digest.update(pair.sharp.double().cpu().numpy().tobytes() + pair.blurred.double().cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,198 @@
+"""What the direct estimator finds: kernels in cells at nodes, read at any place and azimuth."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..channels import Channel
+from ..errors import InputError
+from ..field import PolarPSFField
+from ..models import PolarPSFModel
+from ..provenance import Provenance
+from ..turning import polar_place
+from .fitting import Fit
+from .mixing import mix_places
+from .normal_equations import View
+
+# A field has a pitch; where nobody knows the sensor's, this stands for it.
+UNKNOWN_PITCH_UM = 1.0
+# Depths may lie outside the captured ones by this share of their range in dioptres before it is said.
+SILENT_SHARE = 0.02
+# Kernels laid down at once.
+AT_ONCE = 4096
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NodeKernels:
+    """Kernels of one channel at nodes of depth and image height.
+
+    Attributes:
+        cells: Folded light per cell, unit sum, shape (D R, T), float64.
+        dioptres: Nodes of depth, ascending, shape (D,).
+        radii: Nodes of image height, ascending, shape (R,).
+        view: Where the cells lie.
+        fall_off: Light of the blurred pictures against the sharp ones, 1 on the axis, shape (R,).
+        gain: Exposure of each blurred picture against its sharp one, shape (N,).
+        noise: Standard deviation of what kernels do not explain of the blurred pictures.
+        sharp_noise: Standard deviation of the sharp pictures' noise that was taken off.
+        factor: On the strengths of the prior, as depths held back chose it.
+    """
+
+    cells: Tensor
+    dioptres: Tensor
+    radii: Tensor
+    view: View
+    fall_off: Tensor
+    gain: Tensor
+    noise: float
+    sharp_noise: float
+    factor: float
+
+    @classmethod
+    def of_fit(cls, fit: Fit, view: View) -> "NodeKernels":
+        """From what was fitted."""
+        return cls(
+            cells=fit.kernels.double(),
+            dioptres=fit.dioptres,
+            radii=fit.radii,
+            view=view,
+            fall_off=fit.fall_off,
+            gain=fit.gain,
+            noise=float(fit.noise.median()) ** 0.5,
+            sharp_noise=fit.sharp_noise**0.5,
+            factor=fit.factor,
+        )
+
+    def at(self, radius: Tensor, dioptre: Tensor, cosine: Tensor, sine: Tensor, oversample: int) -> Tensor:
+        """Kernels of places (N,), turned, shape (N, O K, O K), float64, unit sum."""
+        from . import row_loops
+
+        radius = radius.clamp(self.radii[0], self.radii[-1])
+        dioptre = dioptre.clamp(self.dioptres[0], self.dioptres[-1])
+        cells = mix_places(self.dioptres, self.radii, radius, dioptre).apply(self.cells)
+        places = torch.cat((torch.stack((cosine, sine), 1), self.view.cells_at(radius, dioptre)), 1)
+        laid = row_loops.lay_cells(cells.numpy(), places.numpy(), self.view.kernel_px, oversample)
+        kernels = torch.from_numpy(laid)
+        return kernels / kernels.sum((-2, -1), keepdim=True)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DirectModel(PolarPSFModel):
+    """A camera's kernels, estimated from pairs of pictures.
+
+    Outside the captured depths and image heights the nearest captured ones answer, and depths clearly outside are
+    warned of. Kernels hold focus breathing but for what `magnification` says.
+
+    Attributes:
+        nodes: Kernels of every channel.
+        image_shape_px: The sensor's (H, W).
+        kernel_px: Side K.
+        focus_m: Depth that the camera was focused to.
+        magnification: Scale of the blurred pictures against the sharp ones that kernels do not hold.
+        depth_range_m: Nearest and farthest depth of the captures.
+        pitch_um: Of the sensor's pixels, None if nobody knows.
+    """
+
+    nodes: tuple[NodeKernels, ...]
+    image_shape_px: tuple[int, int]
+    kernel_px: int
+    focus_m: float
+    magnification: float
+    depth_range_m: tuple[float, float]
+    pitch_um: float | None = None
+
+    def kernels_at(self, radius: Tensor | float, depth_m: Tensor | float) -> Tensor:
+        """As `PSFModel.kernels_at`: azimuth 0, shape (N, C, K, K), float32."""
+        radius, depth_m = self._places(radius=radius, depth_m=depth_m)
+        if not bool((radius >= 0).all()):
+            raise InputError("radius", float(radius.min()), "image heights of at least 0 (1 at the sensor's corner)")
+        return self._lay(radius, depth_m, torch.ones_like(radius), torch.zeros_like(radius), 1).float()
+
+    def kernels_at_pixel(self, x_px: Tensor | float, y_px: Tensor | float, depth_m: Tensor | float) -> Tensor:
+        """As `PSFModel.kernels_at_pixel`, shape (N, C, K, K), float32; cells are turned, never kernels."""
+        x_px, y_px, depth_m = self._places(x_px=x_px, y_px=y_px, depth_m=depth_m)
+        radius, cosine, sine = polar_place(x_px, y_px, self.image_shape_px)
+        return self._lay(radius, depth_m, cosine, sine, 1).float()
+
+    def to_field(
+        self,
+        depths_m: Sequence[float] | Tensor,
+        radii: Sequence[float] | Tensor,
+        *,
+        pitch_um: float | None = None,
+        oversample: int = 1,
+    ) -> PolarPSFField:
+        """A field of the same camera.
+
+        Args:
+            depths_m: Ascending, `inf` allowed, shape (D,).
+            radii: Image heights, ascending, 0 to 1, shape (R,).
+            pitch_um: Pixel pitch; None takes the captures', and 1 um where they do not know it either.
+            oversample: Stored values per pixel and axis; 3 keeps what cells smaller than a pixel say.
+
+        Returns:
+            The field. Its `transmission` is the fall-off of light against the sharp pictures, its `lost` is 0: pairs
+            do not tell what falls outside the window.
+        """
+        depths, heights = (torch.as_tensor(one, dtype=torch.float64).reshape(-1) for one in (depths_m, radii))
+        if isinstance(oversample, bool) or not isinstance(oversample, int) or oversample < 1:
+            raise InputError("oversample", repr(oversample), "a positive integer")
+        shape = (len(depths), len(heights))
+        depth, radius = depths[:, None].expand(shape).reshape(-1), heights.expand(shape).reshape(-1)
+        depth, radius = self._places(depth_m=depth, radius=radius)
+        kernels = self._lay(radius, depth, torch.ones_like(radius), torch.zeros_like(radius), oversample).float()
+        channels = len(self.nodes)
+        fall = torch.stack([_interpolate(one.radii, one.fall_off, heights) for one in self.nodes], 1).float()
+        known = pitch_um or self.pitch_um
+        told = {"pitch": "given" if known else f"unknown, {UNKNOWN_PITCH_UM:g} um stands for it"}
+        return PolarPSFField(
+            kernels=kernels.reshape(*shape, *kernels.shape[1:]),
+            transmission=fall.expand(*shape, channels).contiguous(),
+            lost=torch.zeros((*shape, channels)),
+            depths_m=depths.float(),
+            radii=heights.float(),
+            image_shape_px=self.image_shape_px,
+            pitch_um=float(known or UNKNOWN_PITCH_UM),
+            channels=tuple(Channel(name) for name in ("RGB" if channels == 3 else map(str, range(channels)))),
+            focus_m=self.focus_m,
+            magnification=self.magnification,
+            oversample=oversample,
+            provenance=Provenance(lens="estimated", source="photographs", arguments={"method": "direct", **told}),
+        )
+
+    def _places(self, **places: Tensor | float) -> list[Tensor]:
+        found = {
+            name: torch.as_tensor(one, dtype=torch.float64).detach().cpu().reshape(-1) for name, one in places.items()
+        }
+        depth = found["depth_m"]
+        if not bool((depth > 0).all()):
+            raise InputError("depth_m", float(depth[~(depth > 0)][0]), "depths above 0 m (inf is allowed)")
+        for name, values in found.items():
+            if name != "depth_m" and not bool(values.isfinite().all()):
+                raise InputError(name, "a value that is not finite", "finite values")
+        nearest, farthest = self.depth_range_m
+        slack = SILENT_SHARE * (1 / nearest - 1 / farthest) + 1e-9
+        outside = (1 / depth > 1 / nearest + slack) | (1 / depth < 1 / farthest - slack)
+        if bool(outside.any()):
+            text = f"depth {float(depth[outside][0]):g} m is outside the captured {nearest:g} to {farthest:g} m"
+            warnings.warn(f"{text}: the nearest captured depth answers", stacklevel=3)
+        return list(torch.broadcast_tensors(*found.values()))
+
+    def _lay(self, radius: Tensor, depth_m: Tensor, cosine: Tensor, sine: Tensor, oversample: int) -> Tensor:
+        side = oversample * self.kernel_px
+        out = torch.empty((len(radius), len(self.nodes), side, side), dtype=torch.float64)
+        for first in range(0, len(radius), AT_ONCE):
+            part = slice(first, first + AT_ONCE)
+            places = (radius[part], 1 / depth_m[part], cosine[part], sine[part])
+            for channel, one in enumerate(self.nodes):
+                out[part, channel] = one.at(*places, oversample)
+        return out
+
+
+def _interpolate(nodes: Tensor, values: Tensor, places: Tensor) -> Tensor:
+    high = torch.searchsorted(nodes, places).clamp(1, len(nodes) - 1)
+    share = ((places - nodes[high - 1]) / (nodes[high] - nodes[high - 1])).clamp(0, 1)
+    return (1 - share) * values[high - 1] + share * values[high]

@@ -1,0 +1,272 @@
+"""From sums over pixels to kernels at nodes: gains, fall-off, noise and smoothness come from the data as well."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from . import taps
+from .mixing import mix_depths
+from .normal_equations import Sums, View
+from .priors import Strengths, find_amplitude, make_prior
+from .solving import Check, NotConvexError, Quadratic, solve, to_unit_sum
+
+# Fall-off of light between the apertures: exp(a r^2 + b r^4), a and b near 0 where the pairs do not tell.
+FALL_OFF_RIDGE = 1e-6
+# Depths whose pictures fit worse than the noise says count less, but never more than others.
+LEAST_WEIGHT = 0.05
+# Factors on all strengths of the prior that are tried on depths held back.
+FACTORS = (0.5, 1.0, 2.0, 4.0)
+# Every so-manieth depth is held back for that, and not with fewer depths than HELD_LEAST.
+HELD_EVERY, HELD_LEAST = 6, 8
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Fit:
+    """Kernels at nodes, and what else the pictures say.
+
+    Attributes:
+        kernels: Folded cells, unit sum, shape (D R, T), float32.
+        dioptres: Nodes of depth, ascending, shape (D,).
+        radii: Nodes of image height, shape (R,).
+        gain: Exposure of every blurred picture against its sharp one, shape (N,).
+        slopes: Of the logarithm of the blurred pictures' light against the sharp ones', by the square and the fourth
+            power of image height, shape (2,).
+        noise: Variance of what the blurred pictures have and kernels do not explain, by depth, shape (M,).
+        least_noise: The same at depths that fit best.
+        sharp_noise: Variance of the sharp pictures' noise that was taken off.
+        factor: On the strengths of the prior.
+    """
+
+    kernels: Tensor
+    dioptres: Tensor
+    radii: Tensor
+    gain: Tensor
+    slopes: Tensor
+    noise: Tensor
+    least_noise: float
+    sharp_noise: float
+    factor: float = 1.0
+
+    @property
+    def fall_off(self) -> Tensor:
+        """Light of the blurred pictures against the sharp ones at the nodes of image height, shape (R,)."""
+        return torch.stack((self.radii**2, self.radii**4), 1).matmul(self.slopes).exp()
+
+
+def subtract_noise(sums: Sums, view: View, variance: float) -> None:
+    """Take the sharp pictures' noise off sums that nobody else holds: it would make kernels broad."""
+    layout = sums.layout
+    if variance == 0:
+        return
+    cells = view.cells_at(layout.radii[layout.slot_node], layout.dioptres[layout.slot_depth])[:, 1:]
+    both = 0.5 * (cells[layout.block_left] + cells[layout.block_right])
+    keys = (both.log() / 0.05).round().long()
+    for key in keys.unique(dim=0):
+        wide, high = (0.05 * key.double()).exp().tolist()
+        covariance = (variance * taps.find_noise_covariance(view.side, wide, high)).float()
+        for block in (keys == key).all(1).nonzero()[:, 0].tolist():
+            sums.gram[block].sub_(covariance, alpha=float(sums.block_weight[block]))
+
+
+def start_fit(sums: Sums, dioptres: Tensor, noise: float, sharp_noise: float) -> Fit:
+    """Even blurs that fill a good part of the window, at nodes of depth of shape (D,)."""
+    side = sums.layout.side
+    right, below = taps.find_places(side)
+    disc = (torch.hypot(right, below) < 0.3 * side).float()
+    disc = disc / (disc @ taps.multiplicity(side).float())
+    return Fit(
+        kernels=disc.expand(len(dioptres) * len(sums.layout.radii), -1).contiguous(),
+        dioptres=dioptres,
+        radii=sums.layout.radii,
+        gain=torch.ones_like(sums.pair_mean),
+        slopes=torch.zeros(2, dtype=torch.float64),
+        noise=torch.full_like(sums.layout.dioptres, noise),
+        least_noise=noise,
+        sharp_noise=sharp_noise,
+    )
+
+
+def fit_kernels(
+    sums: Sums,
+    view: View,
+    fit: Fit,
+    strengths: Strengths,
+    *,
+    rounds: int = 3,
+    choose: bool = False,
+    trim: bool = False,
+    check: Check | None = None,
+) -> Fit:
+    """Kernels, gains, fall-off and noise in turn, until they agree.
+
+    Args:
+        sums: The pixels, noise taken off.
+        view: How kernels are kept.
+        fit: Where to start.
+        strengths: Of the prior.
+        rounds: How often.
+        choose: Try factors on the strengths on depths held back, and take the best.
+        trim: Give back noise that was taken off beyond what the blurred pictures turn out to have.
+        check: Called now and then; may raise to stop.
+    """
+    n, given_back = 0, 0
+    while n < rounds:
+        try:
+            fit = _fit_once(sums, fit, strengths, choose and n == rounds - 1, n == rounds - 1, check)
+        except NotConvexError:
+            # A part of the noise that was taken off goes back.
+            fit, given_back = _give_back(sums, view, fit, fit.sharp_noise / (4 - given_back)), given_back + 1
+            continue
+        n += 1
+        if trim and fit.sharp_noise > fit.least_noise:
+            # Texture passed for noise: two exposures of one camera are about equally noisy.
+            fit = _give_back(sums, view, fit, fit.sharp_noise - fit.least_noise)
+    return fit
+
+
+def _give_back(sums: Sums, view: View, fit: Fit, variance: float) -> Fit:
+    subtract_noise(sums, view, -variance)
+    return replace(fit, sharp_noise=fit.sharp_noise - variance)
+
+
+def _fit_once(sums: Sums, fit: Fit, strengths: Strengths, choose: bool, last: bool, check: Check | None) -> Fit:
+    side = sums.layout.side
+    amplitude = find_amplitude(fit.kernels, side)
+    if choose:
+        fit = replace(fit, factor=_choose_factor(sums, fit, amplitude, strengths, check))
+    quadratic = make_quadratic(sums, fit, torch.ones(len(sums.layout.dioptres)))
+    prior = make_prior(amplitude, fit.dioptres, fit.radii, side, strengths.times(fit.factor))
+    # The first solutions only say how large kernels are: taps need not be settled.
+    kernels = solve(
+        quadratic, prior, fit.kernels, side, check=check, rounds=5 if last else 2, strict=fit.sharp_noise > 0
+    )
+    return update_light(sums, replace(fit, kernels=kernels))
+
+
+def make_quadratic(sums: Sums, fit: Fit, use: Tensor) -> Quadratic:
+    """Squared error in units of the noise; use (M,) is 0 for depths to leave out."""
+    layout = sums.layout
+    weight = use / fit.noise
+    return Quadratic(
+        gram=sums.gram,
+        left=layout.block_left,
+        right=layout.block_right,
+        use=weight.float()[layout.slot_depth],
+        slots=mix_depths(fit.dioptres, len(fit.radii), layout.slot_node, layout.dioptres[layout.slot_depth]),
+        light=_right_side(sums, fit),
+        nodes=len(fit.kernels),
+    )
+
+
+def _gains(sums: Sums, fit: Fit) -> Tensor:
+    return fit.gain[sums.layout.part_pair] * (_mean_powers(sums) @ fit.slopes).exp()
+
+
+def _mean_powers(sums: Sums) -> Tensor:
+    """Square and fourth power of image height, mean over every part, shape (Q, 2)."""
+    return sums.squares / sums.weight.clamp_min(1e-12)[:, None]
+
+
+def _right_side(sums: Sums, fit: Fit) -> Tensor:
+    layout = sums.layout
+    wanted = sums.light / _gains(sums, fit)[:, None] - sums.pair_mean[layout.part_pair][:, None] * sums.rows
+    out = torch.zeros((len(layout.slot_node), layout.taps), dtype=torch.float64)
+    return out.index_add(0, layout.part_slot, wanted).float()
+
+
+def update_light(sums: Sums, fit: Fit) -> Fit:
+    """Gains, fall-off and noise that fit the kernels."""
+    layout = sums.layout
+    slots = mix_depths(fit.dioptres, len(fit.radii), layout.slot_node, layout.dioptres[layout.slot_depth])
+    kernels = slots.apply(fit.kernels.double())
+    # Light that the kernels foresee, for a gain of 1, summed over the pixels of every part.
+    foreseen = (kernels[layout.part_slot] * sums.rows).sum(1)
+    foreseen = foreseen + sums.pair_mean[layout.part_pair] * sums.weight
+    pairs = len(sums.pair_mean)
+    known = (foreseen > 0) & (sums.mean_light > 0)
+    weight = torch.where(known, sums.weight, 0.0)
+    ratio = torch.where(known, sums.mean_light / torch.where(known, foreseen, 1.0), 1.0).log()
+    powers = _mean_powers(sums)
+    # A pair's exposure is its own: only how light changes within pairs tells of fall-off.
+    columns = _less_mean(powers, weight, layout.part_pair, pairs)
+    left = _less_mean(ratio[:, None], weight, layout.part_pair, pairs)
+    normal = columns.mT @ (weight[:, None] * columns)
+    normal = normal + FALL_OFF_RIDGE * weight.sum() * torch.eye(2, dtype=torch.float64)
+    slopes = torch.linalg.solve(normal, columns.mT @ (weight[:, None] * left))[:, 0]
+    seen = torch.zeros(pairs, dtype=torch.float64).index_add(0, layout.part_pair, sums.mean_light)
+    wanted = torch.zeros(pairs, dtype=torch.float64).index_add(0, layout.part_pair, foreseen * (powers @ slopes).exp())
+    gain = torch.where((wanted > 0) & (seen > 0), seen / wanted, 1.0)
+    fit = replace(fit, gain=gain, slopes=slopes)
+    noise, least = _find_noise(sums, fit, kernels)
+    return replace(fit, noise=noise, least_noise=least)
+
+
+def _less_mean(values: Tensor, weight: Tensor, group: Tensor, groups: int) -> Tensor:
+    """Values (Q, n) less the weighted mean of their group."""
+    total = torch.zeros(groups, dtype=values.dtype).index_add(0, group, weight).clamp_min(1e-12)
+    mean = values.new_zeros((groups, values.shape[1])).index_add(0, group, weight[:, None] * values) / total[:, None]
+    return values - mean[group]
+
+
+def _find_noise(sums: Sums, fit: Fit, kernels: Tensor) -> tuple[Tensor, float]:
+    """Mean square of what kernels leave, by depth, and at the best depths.
+
+    Depths are trusted alike unless one is worse than most.
+    """
+    layout = sums.layout
+    depths = len(layout.dioptres)
+    pair, slot = layout.part_pair, layout.part_slot
+    gains, mean = _gains(sums, fit), sums.pair_mean[pair]
+    energy = sums.energy / gains**2 - 2 * mean * sums.mean_light / gains + mean**2 * sums.weight
+    linear = sums.light / gains[:, None] - mean[:, None] * sums.rows
+    energy = energy - 2 * (linear * kernels[slot]).sum(1)
+    left = torch.zeros(depths, dtype=torch.float64).index_add(0, layout.slot_depth[slot], energy)
+    count = torch.zeros(depths, dtype=torch.float64).index_add(0, layout.slot_depth[slot], sums.weight)
+    a, b = kernels[layout.block_left], kernels[layout.block_right]
+    form = (torch.bmm(sums.gram, b.float()[..., None])[..., 0].double() * a).sum(1)
+    form = form * torch.where(layout.block_left == layout.block_right, 1.0, 2.0)
+    left = left.index_add(0, layout.slot_depth[layout.block_left], form)
+    level = (left / count.clamp_min(1)).clamp_min(1e-12)
+    usual = level[count > 0].median()
+    return level.clamp(usual, usual / LEAST_WEIGHT), float(level[count > 0].quantile(0.1))
+
+
+def _choose_factor(sums: Sums, fit: Fit, amplitude: Tensor, strengths: Strengths, check: Check | None) -> float:
+    layout = sums.layout
+    depths = len(layout.dioptres)
+    if depths < HELD_LEAST:
+        return fit.factor
+    use = torch.ones(depths)
+    # Neither the first nor the last: nothing lies on both sides of them.
+    use[HELD_EVERY // 2 : depths - 1 : HELD_EVERY] = 0
+    quadratic, held = make_quadratic(sums, fit, use), make_quadratic(sums, fit, 1 - use)
+    kernels = fit.kernels
+    best, chosen, best_kernels = float("inf"), fit.factor, kernels
+    for factor in sorted(FACTORS, reverse=True):
+        prior = make_prior(amplitude, fit.dioptres, fit.radii, layout.side, strengths.times(factor))
+        kernels = solve(quadratic, prior, best_kernels, layout.side, check=check, rounds=2, strict=fit.sharp_noise > 0)
+        places = held.slots.apply(kernels)
+        loss = float((places.double() * (held.at_slots(places) - 2 * held.light * held.use[:, None]).double()).sum())
+        if loss < best:
+            best, chosen, best_kernels = loss, factor, kernels
+        elif factor < chosen / 2:
+            break
+    return chosen
+
+
+def refine_nodes(fit: Fit, dioptres: Tensor) -> Fit:
+    """The same kernels at other nodes of depth, shape (D,)."""
+    columns = len(fit.radii)
+    column = torch.arange(columns).repeat(len(dioptres))
+    mixing = mix_depths(fit.dioptres, columns, column, dioptres.repeat_interleave(columns))
+    count = taps.multiplicity(taps_side(fit.kernels.shape[-1])).float()
+    return replace(fit, kernels=to_unit_sum(mixing.apply(fit.kernels), count), dioptres=dioptres)
+
+
+def taps_side(count: int) -> int:
+    """Cells along a side of kernels with so many folded ones."""
+    side = 1
+    while taps.count_taps(side) < count:
+        side += 2
+    return side

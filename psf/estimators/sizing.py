@@ -1,0 +1,158 @@
+"""How large kernels are and where they lie, as smooth functions of image height and depth; nodes where they change.
+
+A ray's landing point is linear in dioptres, so the second moments of a kernel are a parabola in dioptres, but for what
+vignetting and the window cut off. Kernels are kept as cells whose widths grow with these moments: fine in focus, a
+pixel or so far from it. In cells a disc out of focus stays what it is, and the mean of two is a disc again.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..interpolation import PIXEL_VARIANCE, find_moments
+from . import taps
+
+# Powers of image height and of dioptres of the moments' polynomials.
+RADIUS_POWERS, DIOPTRE_POWERS = 3, 4
+# The window of cells reaches so many standard deviations of the light (an even disc ends at 2), and a little further.
+REACH, MORE_PX = 2.5, 0.5
+# Nodes of depth lie so far apart that the kernel's RMS half width by defocus changes by this much, in pixels ...
+NODE_STEP_PX = 0.4
+# ... or by this share of its size, whichever is more.
+NODE_STEP_SHARE = 0.2
+LEAST_NODES = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Polynomials of image height and of dioptres scaled to -1..1.
+
+    Attributes:
+        centroid: Coefficients of the centroid along the radius, shape (A, B).
+        variance: Of the variance along and across the radius, shape (2, A, B).
+        least: Smallest variance that was found, shape (2,).
+        greatest: Largest, shape (2,).
+        dioptres: First and last, shape (2,).
+    """
+
+    centroid: Tensor
+    variance: Tensor
+    least: Tensor
+    greatest: Tensor
+    dioptres: Tensor
+
+    def at(self, radius: Tensor, dioptre: Tensor) -> tuple[Tensor, Tensor]:
+        """Centroid in px, shape (N,), and variances along columns and rows in px^2, shape (N, 2), of places (N,)."""
+        even, steps = _powers(radius, dioptre, self.dioptres)
+        centroid = torch.einsum("na,nb,ab->n", even * radius[:, None], steps, self.centroid)
+        variance = torch.einsum("na,nb,cab->nc", even, steps, self.variance)
+        return centroid, variance.maximum(self.least).minimum(self.greatest)
+
+
+def find_cells(moments: Moments | None, radius: Tensor, dioptre: Tensor, kernel_px: int, side: int) -> Tensor:
+    """Where the cells of kernels lie: centre along the radius, width along it and across it, in px, shape (N, 3).
+
+    Args:
+        moments: Sizes of kernels; None: cells are pixels.
+        radius: Shape (N,).
+        dioptre: Shape (N,).
+        kernel_px: Side of the window that no cell's middle leaves.
+        side: Cells along a side.
+    """
+    if moments is None:
+        one = torch.ones_like(radius)
+        return torch.stack((0 * one, one * kernel_px / side, one * kernel_px / side), 1)
+    centre, variance = moments.at(radius, dioptre)
+    reach = (REACH * variance.sqrt() + MORE_PX).clamp(max=0.5 * kernel_px)
+    # The window moves no further than its cells stay within the kernel's.
+    room = 0.5 * kernel_px - reach[:, 0]
+    return torch.cat((centre.clamp(-room, room)[:, None], 2 * reach / side), 1)
+
+
+def _powers(radius: Tensor, dioptre: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+    span = (ends[1] - ends[0]).clamp_min(1e-12)
+    scaled = (2 * dioptre - ends[0] - ends[1]) / span
+    even = radius[:, None] ** (2 * torch.arange(RADIUS_POWERS, dtype=torch.float64))
+    return even, scaled[:, None] ** torch.arange(DIOPTRE_POWERS + 1, dtype=torch.float64)
+
+
+def fit_moments(kernels: Tensor, radius: Tensor, dioptre: Tensor, weight: Tensor, kernel_px: int) -> Moments:
+    """Smooth moments of kernels that are rough.
+
+    Args:
+        kernels: Folded pixels, not negative, of unit sum, shape (N, T).
+        radius: Image heights, shape (N,).
+        dioptre: Shape (N,).
+        weight: How much is known of each, shape (N,).
+        kernel_px: Side K.
+    """
+    whole = taps.unfold(kernels, kernel_px)
+    # Far from a kernel's middle a little noise is a lot of variance: cut what is below a share of the peak.
+    floor = 0.03 * whole.amax((-2, -1), keepdim=True)
+    cut = (whole - floor).clamp_min(0)
+    cut = cut / cut.sum((-2, -1), keepdim=True)
+    found = find_moments(cut)
+    ends = torch.stack((dioptre.min(), dioptre.max()))
+    even, steps = _powers(radius, dioptre, ends)
+    columns = (even[:, :, None] * steps[:, None, :]).flatten(1)
+    used = weight > 0
+    variance = found[:, 2:]
+    coefficients = []
+    for axis in range(2):
+        # Relative errors count: those of the small kernels in focus as much as those of the large.
+        root = (weight / variance[:, axis] ** 2).sqrt()[used, None]
+        coefficients.append(_fit(columns[used] * root, variance[used, axis : axis + 1] * root))
+    root = (weight / variance.mean(1)).sqrt()[used, None]
+    centroid = _fit(columns[used] * radius[used, None] * root, found[used, :1] * root)
+    shape = (RADIUS_POWERS, DIOPTRE_POWERS + 1)
+    return Moments(
+        centroid.reshape(shape),
+        torch.stack([one.reshape(shape) for one in coefficients]),
+        variance[used].amin(0).maximum(torch.tensor(2 * PIXEL_VARIANCE)),
+        variance[used].amax(0),
+        ends,
+    )
+
+
+def _fit(columns: Tensor, values: Tensor) -> Tensor:
+    scale = columns.norm(dim=0).clamp_min(1e-30)
+    normal = (columns / scale).mT @ (columns / scale)
+    # So little that it only decides what the data leave open: too few depths, for instance.
+    normal = normal + 1e-5 * torch.eye(len(normal), dtype=normal.dtype)
+    found: Tensor = torch.linalg.solve(normal, (columns / scale).mT @ values)[:, 0] / scale
+    return found
+
+
+def place_nodes(moments: Moments, dioptres: Tensor, most: int) -> Tensor:
+    """Nodes of depth, ascending in dioptres, shape (D,): dense where kernels change quickly for their size.
+
+    Args:
+        moments: Of the kernels.
+        dioptres: All depths of the pairs, ascending, shape (M,).
+        most: Nodes at most.
+    """
+    first, last = float(dioptres[0]), float(dioptres[-1])
+    if last - first < 1e-9 * max(last, 1e-9):
+        return dioptres.mean()[None]
+    fine = torch.linspace(first, last, 2001, dtype=torch.float64)
+    size, speed = [], []
+    for radius in (0.0, 0.35, 0.7):
+        variance = moments.at(torch.full_like(fine, radius), fine)[1].mean(1)
+        size.append(variance.sqrt())
+        # Far from focus the half width grows by this much per dioptre.
+        gradient = torch.gradient(variance.sqrt(), spacing=(fine,))[0].abs()
+        speed.append(gradient.quantile(0.9).expand_as(gradient))
+    width, rate = torch.stack(size).mean(0), torch.stack(speed).mean(0)
+    # However little kernels seem to change, depths get a few nodes.
+    least = (min(len(dioptres), LEAST_NODES) - 1) / (last - first)
+    density = (rate / (NODE_STEP_SHARE * width).clamp_min(NODE_STEP_PX)).clamp_min(least)
+    travelled = torch.cat((torch.zeros(1, dtype=torch.float64), torch.cumulative_trapezoid(density, fine)))
+    count = max(2, min(most, math.ceil(float(travelled[-1])) + 1))
+    wanted = torch.linspace(0, float(travelled[-1]), count, dtype=torch.float64)
+    index = torch.searchsorted(travelled, wanted).clamp(1, len(fine) - 1)
+    low, high = travelled[index - 1], travelled[index]
+    share = ((wanted - low) / (high - low).clamp_min(1e-30)).clamp(0, 1)
+    nodes: Tensor = fine[index - 1] + share * (fine[index] - fine[index - 1])
+    return nodes

@@ -1,0 +1,202 @@
+"""Least squares for kernels that are not negative and have unit sum: conjugate gradients, and taps held at zero.
+
+The unknowns are the kernels at nodes, all that the pixels say of them is a `Quadratic`. Each node's own block,
+factored, is the preconditioner, within the kernels whose sum is 1. A tap that comes out negative is held near zero by
+a stiff spring in the next round and let go when it pulls the other way: after a few rounds nothing changes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import taps
+from .mixing import Mixing
+from .priors import Prior
+
+# Stiffness of the spring, in units of the mean stiffness of a node's taps.
+SPRING = 20.0
+ROUNDS = 5
+STEPS = 40
+# A step that brings less than this per node, in units of chi squared, is the last one.
+TOLERANCE = 0.02
+
+Check = Callable[[], None]
+
+
+class NotConvexError(ArithmeticError):
+    """More noise was taken off the sums than there was: the squared error has no least value."""
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """Squared error of the pictures, as a function of node kernels, in units of the noise's variance.
+
+    Attributes:
+        gram: Blocks, shape (B, T, T), float32.
+        left: Slot of each, shape (B,).
+        right: Slot of each, shape (B,).
+        use: Weight of every slot's depth, shape (S,), float32: 0 leaves it out.
+        slots: From nodes to slots.
+        light: Right-hand side per slot, shape (S, T), float32.
+        nodes: How many.
+    """
+
+    gram: Tensor
+    left: Tensor
+    right: Tensor
+    use: Tensor
+    slots: Mixing
+    light: Tensor
+    nodes: int
+
+    def at_slots(self, kernels: Tensor) -> Tensor:
+        """The form's matrix times kernels at slots, shape (S, T)."""
+        n = len(self.gram)
+        both = torch.stack((kernels[self.right], kernels[self.left]), -1)
+        product = torch.bmm(self.gram, both)
+        out = torch.zeros_like(kernels).index_add(0, self.left, product[..., 0])
+        apart = (self.left != self.right).nonzero()[:, 0]
+        out = out.index_add(0, self.right[apart], product[apart, :, 1])
+        return out * self.use[:, None] if n else out
+
+    def apply(self, kernels: Tensor) -> Tensor:
+        """The form's matrix times node kernels, shape (n, T)."""
+        return self.slots.transpose(self.at_slots(self.slots.apply(kernels)), self.nodes)
+
+    def right_side(self) -> Tensor:
+        """Shape (n, T)."""
+        return self.slots.transpose(self.light * self.use[:, None], self.nodes)
+
+    def blocks(self) -> Tensor:
+        """Blocks on the diagonal, shape (n, T, T)."""
+        size = self.gram.shape[-1]
+        out = torch.zeros((self.nodes, size, size))
+        share = self.slots.weight
+        own = {
+            int(a): k for k, (a, b) in enumerate(zip(self.left.tolist(), self.right.tolist(), strict=True)) if a == b
+        }
+        for edge, (node, slot) in enumerate(zip(self.slots.source.tolist(), self.slots.target.tolist(), strict=True)):
+            weight = float(share[edge] ** 2 * self.use[slot])
+            if weight > 1e-4 and slot in own:
+                out[node].add_(self.gram[own[slot]], alpha=weight)
+        return out
+
+
+def solve(
+    quadratic: Quadratic,
+    prior: Prior,
+    start: Tensor,
+    kernel_px: int,
+    *,
+    check: Check | None = None,
+    rounds: int = ROUNDS,
+    strict: bool = True,
+) -> Tensor:
+    """Kernels at nodes.
+
+    Args:
+        quadratic: What the pixels say.
+        prior: What was known before.
+        start: Of unit sum, shape (n, T), float32.
+        kernel_px: Side K.
+        check: Called now and then; may raise to stop.
+        rounds: How often taps are held and let go.
+        strict: Raise NotConvexError where the error has no least value, else stop there.
+
+    Returns:
+        Not negative, unit sum, shape (n, T).
+    """
+    count = taps.multiplicity(kernel_px).float()
+    base = quadratic.blocks() + prior.blocks()
+    light = quadratic.right_side()
+    kernels = start
+    held = torch.zeros_like(start, dtype=torch.bool)
+    stiffness = base.diagonal(dim1=1, dim2=2).mean(1) * SPRING
+    for n in range(max(rounds, 1)):
+        spring = stiffness[:, None] * held * count
+        inverse = invert_blocks(base, spring)
+        kernels = _descend(quadratic, prior, spring, inverse, light, kernels, count, check, strict)
+        if rounds == 0:
+            return kernels
+        now = kernels < 0
+        if n and bool((now == held).all()):
+            break
+        held = now
+        kernels = to_unit_sum(kernels, count)
+    return to_unit_sum(kernels, count)
+
+
+def to_unit_sum(kernels: Tensor, count: Tensor) -> Tensor:
+    """Kernels of shape (n, T) without what is negative, and of unit sum."""
+    kernels = kernels.clamp_min(0)
+    total = (kernels @ count)[:, None]
+    # Where nothing is known at all, light is even.
+    return torch.where(total > 1e-6, kernels / total.clamp_min(1e-6), 1 / count.sum())
+
+
+def invert_blocks(base: Tensor, spring: Tensor) -> Tensor:
+    """Inverses of blocks of shape (n, T, T) with springs of shape (n, T) on their diagonals, float32."""
+    out = torch.empty_like(base)
+    for n in range(len(base)):
+        block = base[n].double()
+        block.diagonal().add_(spring[n].double())
+        level = float(block.diagonal().mean())
+        for more in (1e-6, 1e-4, 1e-2, 1.0):
+            # Sums less the noise of the sharp picture need not be positive.
+            block.diagonal().add_(more * level)
+            factor, bad = torch.linalg.cholesky_ex(block)
+            if int(bad) == 0:
+                break
+        out[n] = torch.cholesky_inverse(factor).float()
+    return out
+
+
+def _descend(
+    quadratic: Quadratic,
+    prior: Prior,
+    spring: Tensor,
+    inverse: Tensor,
+    light: Tensor,
+    kernels: Tensor,
+    count: Tensor,
+    check: Check | None,
+    strict: bool,
+) -> Tensor:
+    """Conjugate gradients among kernels of the same sums."""
+
+    def product(x: Tensor) -> Tensor:
+        return quadratic.apply(x) + prior.apply(x) + spring * x
+
+    towards = torch.bmm(inverse, count.expand(len(inverse), -1)[..., None])[..., 0]
+    total = towards @ count
+
+    def precondition(r: Tensor) -> Tensor:
+        z = torch.bmm(inverse, r[..., None])[..., 0]
+        return z - towards * ((z @ count) / total)[:, None]
+
+    residual = light - product(kernels)
+    step = precondition(residual)
+    power = float((residual.double() * step.double()).sum())
+    for _ in range(STEPS):
+        if check is not None:
+            check()
+        image = product(step)
+        curve = float((step.double() * image.double()).sum())
+        # With such a preconditioner half the power is about what is still to be won.
+        if 0.5 * power <= TOLERANCE * len(kernels):
+            break
+        if not curve > 0:
+            if strict:
+                raise NotConvexError
+            break
+        if 0.5 * power**2 / curve <= TOLERANCE * len(kernels):
+            break
+        length = power / curve
+        kernels = kernels + length * step
+        residual = residual - length * image
+        z = precondition(residual)
+        new = float((residual.double() * z.double()).sum())
+        step, power = z + (new / power) * step, new
+    return kernels

@@ -1,0 +1,45 @@
+import torch
+
+from psf.estimators import taps
+from psf.estimators.priors import Strengths, find_amplitude, make_prior
+
+SIDE = 5
+
+
+def make(depths: int = 3, radii: int = 3):
+    g = torch.Generator().manual_seed(0)
+    amplitude = 0.02 + 0.02 * torch.rand(depths * radii, taps.count_taps(SIDE), generator=g)
+    places = torch.linspace(0, 1, depths, dtype=torch.float64), torch.linspace(0, 1, radii, dtype=torch.float64)
+    return make_prior(amplitude, *places, SIDE, Strengths()), g
+
+
+def test_form_is_symmetric_and_positive():
+    prior, g = make()
+    x, y = torch.randn(2, 9, taps.count_taps(SIDE), generator=g)
+    one, two = (x * prior.apply(y)).sum(), (y * prior.apply(x)).sum()
+    torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-2)
+    assert (x * prior.apply(x)).sum() > 0
+
+
+def test_blocks_are_those_of_the_form():
+    prior, _ = make(2, 3)
+    size = taps.count_taps(SIDE)
+    unit = torch.zeros(6, size)
+    unit[4, 7] = 1
+    # Node 4 is the middle of its row of three: its own block sees that, and that it is nobody else's neighbour.
+    torch.testing.assert_close(prior.blocks()[4, :, 7], prior.apply(unit)[4])
+
+
+def test_even_kernels_cost_next_to_nothing():
+    prior, g = make()
+    even = torch.full((9, taps.count_taps(SIDE)), 0.03)
+    rough = even + 0.01 * torch.randn(even.shape, generator=g)
+    assert (even * prior.apply(even)).sum() < 0.1 * (rough * prior.apply(rough)).sum()
+
+
+def test_amplitude_is_never_nothing():
+    kernel = torch.zeros(1, taps.count_taps(9))
+    kernel[0, 4] = 1
+    amplitude = find_amplitude(kernel, 9)
+    assert (amplitude > 0).all()
+    assert amplitude.argmax() == 4
