@@ -194,10 +194,11 @@ class _Magnified:
             start, centre = first - half, (side - 1) / 2
             offset.append(centre + (start + cut - centre) * step - start)
         shape = (height + more, width + more)
+        matrix = [[step, 0.0], [0.0, step]]
         scaled = [
             torch.from_numpy(
                 ndimage.affine_transform(
-                    plane.double().cpu().numpy(), [step, step], offset, shape, order=SPLINE, mode="mirror"
+                    plane.double().cpu().numpy(), matrix, offset, shape, order=SPLINE, mode="mirror"
                 )
             )
             for plane in pair.sharp

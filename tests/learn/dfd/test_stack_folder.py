@@ -15,11 +15,12 @@ SENSOR_PX = (120, 160)
 def write_jpeg(path, shape, focus_m=None, focal_mm=None, grey=100):
     picture = Image.new("RGB", (shape[1], shape[0]), (grey, grey, grey))
     exif = Image.Exif()
-    inner = exif.get_ifd(0x8769)
+    inner = {}
     if focus_m is not None:
         inner[SUBJECT_DISTANCE] = focus_m
     if focal_mm is not None:
         inner[FOCAL_LENGTH] = focal_mm
+    exif[0x8769] = inner
     picture.save(path, exif=exif)
 
 
