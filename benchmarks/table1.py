@@ -26,7 +26,7 @@ ROWS = (
     Row("RGB space", "rgb", ("--space", "rgb")),
     Row("unmatched lens", "unmatched", field="other.h5"),
 )
-UNTRAINED = ("input", "polyblur", "wiener", "wiener_guess", "richardson_lucy")
+UNTRAINED = ("input", "polyblur", "wiener", "wiener_guess", "wiener_blind", "richardson_lucy")
 BANKS = {"ridge RAW": "none", "ridge RAW-ISO-Field": "iso_field"}
 
 

@@ -28,7 +28,16 @@ from tqdm import tqdm
 import optics
 import psf
 from learn.deblur.fitting import FramePlace
-from learn.deblur.methods import CAUTION, POLYBLUR, Method, know_lens, load_ridge, make_richardson_lucy, make_wiener
+from learn.deblur.methods import (
+    CAUTION,
+    POLYBLUR,
+    Method,
+    know_lens,
+    load_ridge,
+    make_blind_wiener,
+    make_richardson_lucy,
+    make_wiener,
+)
 from learn.deblur.restoring import Handling, make_frame_planes, open_restorer, restore_light
 from learn.field_files import hash_field
 from learn.networks.checkpoints import read_weights_file
@@ -122,7 +131,7 @@ def recorded() -> Restorer:
 
 
 def classical(camera: Camera, *, caution: float = CAUTION, rounds: int = 0) -> list[Restorer]:
-    """Restorers that learn nothing; all but PolyBlur know the field and are told the depth.
+    """Restorers that learn nothing; all but PolyBlur know the field, and two or three are told the depth.
 
     Args:
         camera: With a field.
@@ -132,6 +141,7 @@ def classical(camera: Camera, *, caution: float = CAUTION, rounds: int = 0) -> l
     lens = know_lens(find_field(camera))
     found = [
         Restorer("PolyBlur", finish=lambda srgb, _: restore_polyblur(srgb, POLYBLUR)),
+        Restorer("Wiener, depth by blur", _from_method(make_blind_wiener(lens, caution=caution))),
         Restorer("Wiener, depth known", _from_method(make_wiener(lens, caution=caution)), knows_depth=True),
     ]
     if rounds:

@@ -168,7 +168,7 @@ def test_command_line_writes_tables_and_pictures_the_same_each_time(quick, lens,
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
     with (tmp_path / "a" / "ocr.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 4  # camera, PolyBlur, Wiener, perfect lens
+    assert len(rows) == 5  # camera, PolyBlur, Wiener twice, perfect lens
     assert all(0 < float(row["character_error_rate"]) <= 1 for row in rows)
 
 

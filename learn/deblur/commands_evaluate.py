@@ -37,6 +37,7 @@ from .methods import (
     know_lens,
     load_ridge,
     load_trained,
+    make_blind_wiener,
     make_input,
     make_least_squares,
     make_polyblur,
@@ -46,8 +47,8 @@ from .methods import (
 from .scoring import choose_distance
 from .summaries import INPUT, Table, format_table, summarise, write_bins, write_table
 
-Known = Literal["input", "polyblur", "wiener", "wiener_guess", "richardson_lucy", "least_squares"]
-KNOWN_LENS = ("wiener", "wiener_guess", "richardson_lucy", "least_squares")
+Known = Literal["input", "polyblur", "wiener", "wiener_guess", "wiener_blind", "richardson_lucy", "least_squares"]
+KNOWN_LENS = ("wiener", "wiener_guess", "wiener_blind", "richardson_lucy", "least_squares")
 TABLE_FILE, BINS_FILE = "table.csv", "bins.csv"
 RIDGE_CELLS, RIDGE_BATCH = 48, 8
 MOST_NAMED = 20
@@ -120,7 +121,8 @@ class EvaluateOptions:
     out: Path
     """Folder for the results."""
     methods: tuple[Known, ...] = ("input", "polyblur", "wiener")
-    """Those that need no training; the last four need --field. wiener_guess is told no depth; least_squares is slow."""
+    """Those that need no training; all but the first two need --field. wiener_guess and wiener_blind are told
+    no depth; least_squares is slow."""
     field: Path | None = None
     """The lens that took the samples (.h5, or a camera's folder), for known-field methods and bins of blur by pixel."""
     any_field: bool = False
@@ -394,6 +396,8 @@ def _make_known(name: str, options: EvaluateOptions, chosen: EvaluationSet, lens
         return make_wiener(lens)
     if name == "wiener_guess":
         return make_wiener(lens, depth_m=GUESS_M if options.guess is None else options.guess, name=name)
+    if name == "wiener_blind":
+        return make_blind_wiener(lens)
     return make_richardson_lucy(lens) if name == "richardson_lucy" else make_least_squares(lens)
 
 

@@ -26,11 +26,12 @@ from render.demosaicing import Method as Demosaicing
 
 from ..field_files import hash_field
 from ..networks import NAFNet, find_box, load_network
-from ..patch_optics import FieldExtent, find_radii, measure_extent, trim_field
+from ..patch_optics import FieldExtent, find_radii, measure_extent, restrict_radii, trim_field
 from ..restorers import (
     PolyBlur,
     RidgeBank,
     find_cell_places,
+    find_depth_by_blur,
     load_bank,
     restore_least_squares,
     restore_polyblur,
@@ -166,6 +167,24 @@ def make_wiener(
     )
 
 
+def make_blind_wiener(lens: KnownLens, *, caution: float = CAUTION, name: str = "wiener_blind") -> Method:
+    """Wiener with the known field and no depth: what the picture's own blur tells of it (`find_depth_by_blur`).
+
+    Args:
+        lens: Whose kernels are known.
+        caution: What the noise is multiplied by.
+        name: Of the row.
+    """
+    return Method(
+        name=name,
+        restore=partial(_restore_blind_wiener, lens, caution),
+        takes="RAW",
+        knows=("field", "place", "ISO"),
+        note=_join(f"depth by blur, natural spectrum, noise x {caution:g}, Malvar's demosaicing", lens.note),
+        fingerprint=_hash("wiener_blind", lens.sha256, lens.pattern, caution, _is_clear(lens)),
+    )
+
+
 def make_richardson_lucy(
     lens: KnownLens, *, rounds: int = ROUNDS, damping: float = DAMPING, name: str = "richardson_lucy"
 ) -> Method:
@@ -294,6 +313,17 @@ def _restore_wiener(lens: KnownLens, guess_m: float | None, caution: float, samp
     restored = restore_wiener(
         light, depth_m, field, noise_variance=variance, window=sample.drawn.window_px, caution=caution
     )
+    return _to_mosaic(restored, lens)
+
+
+def _restore_blind_wiener(lens: KnownLens, caution: float, sample: Sample) -> Tensor:
+    light = demosaic(unpack(_take_raw(sample)[None], lens.pattern), lens.pattern, "malvar")
+    window, shape = sample.drawn.window_px, (int(light.shape[2]), int(light.shape[3]))
+    field = restrict_radii(lens.extent.field, find_radii(sample.image_shape_px, window, shape))
+    variance = float(sample.read.mean() + sample.shot.mean() * light.mean().clamp_min(0))
+    # Half of the pixels have measured green: white noise of twice the power at the frequencies that are looked at.
+    depth_m = find_depth_by_blur(light, field, noise_variance=2 * variance, window=window)
+    restored = restore_wiener(light, depth_m, field, noise_variance=variance, window=window, caution=caution)
     return _to_mosaic(restored, lens)
 
 

@@ -2,11 +2,13 @@
 
 restored = restore_polyblur(srgb)                                                # knows nothing of the camera
 restored = restore_wiener(linear, depth_m, field, noise_variance=1e-4)           # knows field and depth
+depth_m = find_depth_by_blur(linear, field, noise_variance=1e-4)                 # for those that must be told it
 restored = restore_richardson_lucy(linear, depth_m, field, rounds=20)            # the same, every pixel its kernel
 restored = restore_least_squares(linear, depth_m, field, read=1e-5, shot=1e-4)   # the same, slowest and best
 restored = restore_ridge(fit_ridge(samples), packed, iso, radius, azimuth_rad)   # has seen what a network has seen
 """
 
+from .depth_by_blur import find_depth_by_blur
 from .least_squares import restore_least_squares
 from .polyblur import GaussianBlur, PolyBlur, estimate_blur, restore_polyblur
 from .richardson_lucy import restore_richardson_lucy
@@ -30,6 +32,7 @@ __all__ = [
     "RidgeSettings",
     "estimate_blur",
     "find_cell_places",
+    "find_depth_by_blur",
     "fit_ridge",
     "load_bank",
     "restore_least_squares",
