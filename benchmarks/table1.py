@@ -48,7 +48,7 @@ class Args:
     """At most so many of each."""
     jobs: int = 1
     """Trainings at a time."""
-    samples: int = 1200
+    samples: int = 3000
     """That the filter banks are fitted to."""
     full: bool = False
     """The full-scale recipe."""

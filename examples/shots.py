@@ -12,7 +12,6 @@ import csv
 import io
 import math
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,7 +45,8 @@ from learn.restorers.ridge import FORMAT as RIDGE_FORMAT
 from learn.samples import Drawn, Sample
 from learn.tiles import run_tiled
 from psf import InputError, PolarPSFField
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
+from psf.command_line import run_command as run_to_its_end
 from psf.runs import whole_file
 from render.bayer import pack
 from render.camera import Camera
@@ -294,23 +294,16 @@ def run_command(
         argv: Words; None: those that the program was started with.
         run: Does it, and returns what is said at the end.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        warnings.showwarning = _show_warning
-        try:
-            args = parse_arguments(lambda: tyro.cli(kind, args=argv, description=doc))
-            said = run(args)
-        except (InputError, ArgumentError, OSError, ImportError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-    print(said)
-    return 0
+    said = ""
 
+    def start() -> None:
+        nonlocal said
+        said = run(parse_arguments(lambda: tyro.cli(kind, args=argv, description=doc)))
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    """One line for what the user should know; what libraries have to say to programmers stays with them."""
-    if not issubclass(category, DeprecationWarning | PendingDeprecationWarning | ResourceWarning):
-        print(f"warning: {message}", file=sys.stderr)
+    code = run_to_its_end(start)
+    if code == 0:
+        print(said)
+    return code
 
 
 @contextmanager

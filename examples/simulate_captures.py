@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,9 +29,10 @@ from tqdm import tqdm
 import optics
 from optics.geometric import image_scale, kernels_at
 from psf import Channel, InputError
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
 from psf.capture_files import write_captures
 from psf.captures import Captures
+from psf.command_line import run_command
 from psf.patterns import find_textures, make_dead_leaves
 from psf.turning import polar_place
 from render.capture_simulation import SimulatedFocus, simulate_captures
@@ -80,19 +80,18 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-        try:
-            captures = run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__)))
-        except (ArgumentError, InputError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-    print(repr(captures))
-    told = captures.provenance
-    if told["blend_l1_max"] is not None:
-        mean, most = (100 * told[name] for name in ("blend_l1_mean", "blend_l1_max"))
-        print(f"light in the wrong place by blending kernels between nodes: {mean:.2f} % (mean), {most:.2f} % (most)")
-    return 0
+
+    def start() -> None:
+        captures = run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__)))
+        print(repr(captures))
+        told = captures.provenance
+        if told["blend_l1_max"] is not None:
+            mean, most = (100 * told[name] for name in ("blend_l1_mean", "blend_l1_max"))
+            print(
+                f"light in the wrong place by blending kernels between nodes: {mean:.2f} % (mean), {most:.2f} % (most)"
+            )
+
+    return run_command(start)
 
 
 def run(args: Args) -> Captures:

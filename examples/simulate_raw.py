@@ -17,7 +17,6 @@ import io
 import math
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,8 @@ from torch import Tensor
 import optics
 import psf
 from psf import InputError
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 from render.camera import Camera
 from render.dng import write_dng
 from render.metadata import random_metadata
@@ -72,24 +73,13 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    args = tyro.cli(Args, args=argv, description=Args.__doc__)
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        warnings.showwarning = show_warning
-        try:
-            start = time.perf_counter()
-            written = run(args)
-        except (InputError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-    print(f"written: {written[0]}, {written[1]} ({time.perf_counter() - start:.1f} s)")
-    return 0
 
+    def start() -> None:
+        start_s = time.perf_counter()
+        written = run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__)))
+        print(f"written: {written[0]}, {written[1]} ({time.perf_counter() - start_s:.1f} s)")
 
-def show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    """One line for what the user should know; what libraries have to say to programmers stays with them."""
-    if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
-        print(f"warning: {message}", file=sys.stderr)
+    return run_command(start, interrupted="interrupted; nothing is half written")
 
 
 def run(args: Args) -> tuple[Path, Path]:

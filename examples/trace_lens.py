@@ -20,7 +20,6 @@ import os
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +34,8 @@ import optics
 from optics import draw
 from optics.analysis import find_encircled_diameters_px, find_field_curves, find_spots, trace_fans
 from psf import Channel, InputError, PolarPSFField, plots
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 from psf.metrics import find_centroid_px, find_rms_radius_px
 
 DRAWN_RADII = (0.0, 0.35, 0.7, 1.0)
@@ -76,21 +76,7 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        warnings.showwarning = show_warning
-        try:
-            run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__)))
-        except (ArgumentError, InputError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-    return 0
-
-
-def show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    """One line for what the user should know; what libraries have to say to programmers stays with them."""
-    if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
-        print(f"warning: {message}", file=sys.stderr)
+    return run_command(lambda: run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))))
 
 
 def run(args: Args) -> None:

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 import psf
 from psf import InputError, PolarPSFField
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 from psf.metrics import find_rms_radius_px
 
 from .framing import fit_field, place_window
@@ -149,19 +150,13 @@ Command = Simulate | Stack | Develop | CalibrateNoise
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 for done, 2 for input that cannot be used."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        # What libraries have to say to programmers stays with them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-        try:
-            written = run(parse_arguments(lambda: read_words(argv)))
-        except (ArgumentError, InputError, ImportError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-    print("written: " + ", ".join(map(str, written)))
-    return 0
+    """Run the command line; 0 for done, 2 for input that cannot be used, 130 for Ctrl-C."""
+
+    def start() -> None:
+        written = run(parse_arguments(lambda: read_words(argv)))
+        print("written: " + ", ".join(map(str, written)))
+
+    return run_command(start, interrupted="interrupted; nothing is half written")
 
 
 def read_words(argv: Sequence[str] | None) -> Command:

@@ -45,6 +45,7 @@ FORBIDDEN_CALLS = {
 ALLOWED_CALLS = {
     ("psf/threads.py", "torch.set_num_threads"): "for one block, and given back",
     ("psf/threads.py", "numba.set_num_threads"): "for one block, and given back",
+    ("psf/command_line.py", "warnings.simplefilter"): "while a command runs, and given back",
     ("psf/workers.py", "torch.set_num_threads"): "in processes that exist for jobs alone",
     ("psf/workers.py", "numba.set_num_threads"): "in processes that exist for jobs alone",
 }

@@ -1,7 +1,6 @@
 """The command line of restorers: `python -m learn.deblur train`, `evaluate`, `make-eval`, `fit-ridge`, `restore`."""
 
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +10,8 @@ from typing import Annotated
 import tyro
 from tqdm import tqdm
 
-from psf import InputError
-from psf.arguments import ArgumentError, parse_arguments
-from psf.jobs import JobError
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 
 from .commands_evaluate import EvaluateOptions, FitRidgeOptions, MakeEvalOptions
 from .commands_restore import STEPS, RestoreOptions
@@ -97,19 +95,7 @@ Command = Train | MakeEval | FitRidge | Evaluate | Restore
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used, 130 for Ctrl-C."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        # What libraries have to say to programmers stays with them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-        try:
-            return run(parse_arguments(lambda: read_words(argv)))
-        except (ArgumentError, InputError, ImportError, JobError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print("interrupted; the same command goes on where this stopped", file=sys.stderr)
-            return 130
+    return run_command(lambda: run(parse_arguments(lambda: read_words(argv))))
 
 
 def read_words(argv: Sequence[str] | None) -> Command:

@@ -1,7 +1,6 @@
 """The command line of `learn.depth`: `python -m learn.depth FOLDER` stores a depth map for every photograph."""
 
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,8 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
-from psf import InputError
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 
 from ..photos import open_photos
 from .estimation import estimate_folder
@@ -36,21 +35,13 @@ class Arguments:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 for done, 2 for input that cannot be used."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        # What libraries have to say to programmers stays with them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-        try:
-            args = parse_arguments(
-                lambda: tyro.cli(Arguments, args=argv, prog="python -m learn.depth", description=Arguments.__doc__)
-            )
-            run(args)
-        except (ArgumentError, InputError, ImportError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-    return 0
+    """Run the command line; 0 for done, 2 for input that cannot be used, 130 for Ctrl-C."""
+    return run_command(lambda: run(parse_arguments(lambda: read_words(argv))))
+
+
+def read_words(argv: Sequence[str] | None) -> Arguments:
+    """The command line, filled in."""
+    return tyro.cli(Arguments, args=argv, prog="python -m learn.depth", description=Arguments.__doc__)
 
 
 def run(args: Arguments) -> None:

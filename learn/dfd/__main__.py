@@ -2,7 +2,6 @@
 
 import io
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ import tyro
 from tqdm import tqdm
 
 from psf import InputError
-from psf.arguments import ArgumentError, parse_arguments
-from psf.jobs import JobError
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 from render.noise import write_whole
 
 from .commands_apply import ApplyDepthOptions
@@ -94,24 +93,16 @@ Command = MakeStacks | Preview | Train | Evaluate | Apply
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used, 130 for Ctrl-C."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        # What libraries have to say to programmers stays with them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-        try:
-            command = parse_arguments(lambda: read_words(argv))
-            if isinstance(command, Train | Evaluate | Apply):
-                return run_learned(command)
-            for line in run(command):
-                print(f"written: {line}")
-        except (ArgumentError, InputError, ImportError, JobError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print("interrupted; the same command goes on where this stopped", file=sys.stderr)
-            return 130
-    return 0
+
+    def start() -> int:
+        command = parse_arguments(lambda: read_words(argv))
+        if isinstance(command, Train | Evaluate | Apply):
+            return run_learned(command)
+        for line in run(command):
+            print(f"written: {line}")
+        return 0
+
+    return run_command(start)
 
 
 def read_words(argv: Sequence[str] | None) -> Command:

@@ -1,7 +1,6 @@
 """The command line of `learn.photos`: `python -m learn.photos check`, `develop` and `split`."""
 
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ import tyro
 from tqdm import tqdm
 
 from psf import InputError
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 
 from .developed import QUALITY, develop_photos
 from .photo_folder import PhotoFolder, open_photos
@@ -69,18 +69,8 @@ Command = Check | Develop | DivideFolder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 for done, 2 for input that cannot be used."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        # What libraries have to say to programmers stays with them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-        try:
-            run(parse_arguments(lambda: read_words(argv)))
-        except (ArgumentError, InputError, ImportError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-    return 0
+    """Run the command line; 0 for done, 2 for input that cannot be used, 130 for Ctrl-C."""
+    return run_command(lambda: run(parse_arguments(lambda: read_words(argv))))
 
 
 def read_words(argv: Sequence[str] | None) -> Command:

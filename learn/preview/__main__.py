@@ -2,7 +2,6 @@
 
 import io
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from psf import InputError
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 from render.noise import write_whole
 
 from ..synthesis import Synthesis, draw_scene
@@ -43,19 +43,13 @@ class Arguments(SynthesisOptions):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 for done, 2 for input that cannot be used."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        # What libraries have to say to programmers stays with them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-        try:
-            written = run(parse_arguments(lambda: read_words(argv)))
-        except (ArgumentError, InputError, ImportError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-    print(f"written: {written}")
-    return 0
+    """Run the command line; 0 for done, 2 for input that cannot be used, 130 for Ctrl-C."""
+
+    def start() -> None:
+        written = run(parse_arguments(lambda: read_words(argv)))
+        print(f"written: {written}")
+
+    return run_command(start)
 
 
 def read_words(argv: Sequence[str] | None) -> Arguments:

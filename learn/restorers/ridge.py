@@ -47,7 +47,7 @@ class RidgeSettings:
     azimuth_bins: int = 8
     use_iso: bool = True
     use_field: bool = True
-    prior_cells: float = 20000.0
+    prior_cells: float = 2e6
     ridge: float = 1e-5
     dark_floor: float = 0.02
 

@@ -1,7 +1,6 @@
 """The command line of fixed sets: `python -m learn.synthesise PHOTOS --field F.h5 -o SHARDS -n 1000`."""
 
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ import tyro
 from tqdm import tqdm
 
 from psf import InputError
-from psf.arguments import ArgumentError, parse_arguments
-from psf.jobs import JobError
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 
 from ..sample_files import SAMPLES_FILE, SampleRun, write_samples
 from ..synthesis import Synthesis
@@ -45,19 +44,7 @@ class Arguments(SynthesisOptions):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used, 130 for Ctrl-C."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        # What libraries have to say to programmers stays with them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-        try:
-            return run(parse_arguments(lambda: read_words(argv)))
-        except (ArgumentError, InputError, ImportError, JobError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print("interrupted; the same command goes on where this stopped", file=sys.stderr)
-            return 130
+    return run_command(lambda: run(parse_arguments(lambda: read_words(argv))))
 
 
 def read_words(argv: Sequence[str] | None) -> Arguments:
