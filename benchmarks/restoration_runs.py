@@ -71,12 +71,23 @@ class Runs:
     steps: int | None = None
     jobs: int = 1
 
+    def __post_init__(self) -> None:
+        # Commands run in the repository's folder.
+        object.__setattr__(self, "folder", self.folder.absolute())
+
     def prepare(self, photos: Path, groups: Path) -> None:
         """Fields, photographs and the evaluation set, those that are not there yet."""
         (self.folder / "runs").mkdir(parents=True, exist_ok=True)
         for name, lens in (("lens.h5", LENS), ("other.h5", OTHER)):
             if not (self.folder / name).is_file():
                 optics.psf_grid(optics.load(lens), kernel_px=KERNEL_PX).save(self.folder / name)
+        split = self.prepare_photos(photos, groups)
+        told = (self.folder / "photos", "--field", self.folder / "lens.h5", "--split", split)
+        self.call("learn.deblur", "make-eval", *told, "-o", self.folder / "eval", "--count", EVALUATED)
+
+    def prepare_photos(self, photos: Path, groups: Path) -> Path:
+        """Copies that are quickly read, and their sides; the file of the sides."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         copies, split = self.folder / "photos", self.folder / "split.json"
         self.call("learn.photos", "develop", photos, "-o", copies)
         if not split.is_file():
@@ -90,8 +101,7 @@ class Runs:
                 writer.writerows({**row, "file": f"{row['file']}.jpg"} for row in told)
             seed = ("--seed", SPLIT_SEED, "--share", SPLIT_SHARE)
             self.call("learn.photos", "split", copies, "-o", split, "--groups", groups, *seed)
-        lens = ("--field", self.folder / "lens.h5", "--split", split)
-        self.call("learn.deblur", "make-eval", copies, *lens, "-o", self.folder / "eval", "--count", EVALUATED)
+        return split
 
     def train(self, rows: Iterable[Row]) -> None:
         """All seeds of all rows, the first seeds first; what is done already takes a moment."""
@@ -144,7 +154,11 @@ class Runs:
 
     def call(self, module: str, *words: object) -> None:
         """Run one command, and keep it in commands.txt; its messages go through."""
-        command = ["-m", module, *map(str, words)]
+        self.run_script("-m", module, *words)
+
+    def run_script(self, *words: object) -> None:
+        """Run Python on these words, from the repository's folder, and keep the line."""
+        command = [str(word.absolute()) if isinstance(word, Path) else str(word) for word in words]
         line = f"python {shlex.join(command)}"
         kept = self.folder / "commands.txt"
         with _KEEPING:
@@ -152,7 +166,7 @@ class Runs:
             if line not in before.splitlines():
                 kept.write_text(f"{before}{line}\n", encoding="utf-8")
         print(f"$ {line}", flush=True)
-        done = subprocess.run([sys.executable, *command], check=False, env=_environment())
+        done = subprocess.run([sys.executable, *command], check=False, env=_environment(), cwd=ROOT)
         if done.returncode:
             raise SystemExit(done.returncode)
 
