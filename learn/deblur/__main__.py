@@ -1,11 +1,11 @@
-"""The command line of restorers: `python -m learn.deblur train`, `evaluate`, `make-eval`, `fit-ridge`, `restore`."""
+"""The command line of restorers: `python -m learn.deblur train`, `evaluate`, `restore`, `deconvolve` and two more."""
 
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from tqdm import tqdm
@@ -13,6 +13,7 @@ from tqdm import tqdm
 from psf.arguments import parse_arguments
 from psf.command_line import run_command
 
+from .commands_deconvolve import DeconvolveOptions
 from .commands_evaluate import EvaluateOptions, FitRidgeOptions, MakeEvalOptions
 from .commands_restore import STEPS, RestoreOptions
 from .commands_train import TrainOptions
@@ -90,7 +91,21 @@ class Restore(RestoreOptions):
     """A folder; or for one photograph a file, .dng, .png or .tif."""
 
 
-Command = Train | MakeEval | FitRidge | Evaluate | Restore
+@dataclass(frozen=True, kw_only=True)
+class Deconvolve(DeconvolveOptions):
+    """Restore RAW files with the field of their lens alone: depth is read off the blur, a Wiener filter undoes it.
+
+    Best for what lies flat and far out of focus, such as a page held too near; a trained network (restore) is better
+    where blur is small or depth changes from pixel to pixel. Exit codes as for restore.
+    """
+
+    inputs: tyro.conf.Positional[tuple[Path, ...]]
+    """RAW files (any Bayer pattern), or folders of them."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """A folder; or for one photograph a file, .dng, .png or .tif."""
+
+
+Command = Train | MakeEval | FitRidge | Evaluate | Restore | Deconvolve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,8 +115,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def read_words(argv: Sequence[str] | None) -> Command:
     """One of the commands, filled in."""
+    commands: dict[str, Any] = {
+        "train": Train,
+        "evaluate": Evaluate,
+        "make-eval": MakeEval,
+        "fit-ridge": FitRidge,
+        "restore": Restore,
+        "deconvolve": Deconvolve,
+    }
     found: Command = tyro.extras.subcommand_cli_from_dict(
-        {"train": Train, "evaluate": Evaluate, "make-eval": MakeEval, "fit-ridge": FitRidge, "restore": Restore},
+        commands,
         args=argv,
         prog="python -m learn.deblur",
         description="Networks that restore what a lens with a fixed focus blurs.",
@@ -147,6 +170,11 @@ def run(args: Command) -> int:
 
         with draw_bar("evaluate", "score") as bar:
             return run_evaluate(args, say=tell, on_progress=lambda done, of: advance(bar, done, of), draw=draw_report)
+    if isinstance(args, Deconvolve):
+        from .commands_deconvolve import run_deconvolve
+
+        with draw_bar("deconvolve", "photo", scale=1 / STEPS) as bar:
+            return run_deconvolve(args, say=tell, on_progress=lambda done, of: advance(bar, done, of))
     from .commands_restore import run_restore
 
     with draw_bar("restore", "photo", scale=1 / STEPS) as bar:

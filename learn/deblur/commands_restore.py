@@ -5,7 +5,7 @@ temporary name, and those that are there already are kept, so that a run that wa
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +20,7 @@ from render import RawFile, develop, read_raw, write_dng, write_picture
 
 from .comparisons import draw_comparison
 from .fitting import check_field, knows_lens
-from .outputs import Format, Output, list_photos, make_folder, plan_outputs, remove_leftovers
+from .outputs import COMPARISON, Format, Output, list_photos, make_folder, plan_outputs, remove_leftovers
 from .restoring import AS_IT_IS, Handling, Restorer, open_restorer, restore_raw, restore_srgb
 
 # Progress of a run is counted in thousandths of a photograph.
@@ -109,13 +109,23 @@ def run_restore(options: RestoreOptions, *, say: Say | None = None, on_progress:
     Returns:
         The exit code: 0, 1 or 2, as `RestoreOptions` says.
     """
-    made = restore_files(options, on_progress=on_progress)
+    return tell_run(restore_files(options, on_progress=on_progress), options.out, say)
+
+
+def tell_run(made: RestoreRun, out: Path, say: Say | None) -> int:
+    """Say what came of a run; its exit code.
+
+    Args:
+        made: What was done.
+        out: Where it lies.
+        say: Called with a line.
+    """
     for photo, reason in made.failed:
         warnings.warn(f"not restored: {photo.name}: {reason}", stacklevel=2)
     if say is not None:
         kept = f", {len(made.kept)} were there (--overwrite makes them again)" if made.kept else ""
         failed = f", {len(made.failed)} failed" if made.failed else ""
-        say(f"restored: {len(made.written)} of {len(made.written) + len(made.failed)}{kept}{failed}; in {options.out}")
+        say(f"restored: {len(made.written)} of {len(made.written) + len(made.failed)}{kept}{failed}; in {out}")
     return made.exit_code
 
 
@@ -137,12 +147,40 @@ def restore_files(options: RestoreOptions, *, on_progress: Progress | None = Non
     if options.field is not None and not options.any_lens:
         check_field(options.field, restorer.notes, restorer.source)
     make_folder(options.out, planned)
+    unknown = 0
+
+    def restore_one(output: Output, missing: tuple[Path, ...], step: Progress | None) -> None:
+        nonlocal unknown
+        unknown += not restore_file(output, missing, restorer, options, handling, on_progress=step)
+
+    made = restore_each(planned, restore_one, overwrite=options.overwrite, on_progress=on_progress)
+    if unknown:
+        files = "file says" if unknown == 1 else "files say"
+        told = f"{unknown} {files} nothing of the lens that {restorer.source} was trained for ({restorer.notes.lens!r})"
+        warnings.warn(f"{told}; --field checks it, --any-lens says that it does not matter", stacklevel=2)
+    return made
+
+
+def restore_each(
+    planned: Sequence[Output],
+    restore: Callable[[Output, tuple[Path, ...], Progress | None], None],
+    *,
+    overwrite: bool,
+    on_progress: Progress | None = None,
+) -> RestoreRun:
+    """Restore photographs one after the other; one that fails does not stop the others.
+
+    Args:
+        planned: Photographs and their files.
+        restore: Called with a photograph, those of its files that are to be written, and its own progress.
+        overwrite: Whether files that are there are written again.
+        on_progress: As in `run_restore`.
+    """
     written: list[Path] = []
     kept: list[Path] = []
     failed: list[tuple[Path, str]] = []
-    unknown = 0
     for number, output in enumerate(planned):
-        missing = output.missing(options.overwrite)
+        missing = output.missing(overwrite)
         for path in output.files:
             remove_leftovers(path)
         if not missing:
@@ -150,16 +188,12 @@ def restore_files(options: RestoreOptions, *, on_progress: Progress | None = Non
         else:
             step = None if on_progress is None else _scale_progress(on_progress, number, len(planned))
             try:
-                unknown += not restore_file(output, missing, restorer, options, handling, on_progress=step)
+                restore(output, missing, step)
                 written.append(output.source)
             except (InputError, OSError) as error:
                 failed.append((output.source, _shorten(error, output.source)))
         if on_progress is not None:
             on_progress((number + 1) * STEPS, len(planned) * STEPS)
-    if unknown:
-        files = "file says" if unknown == 1 else "files say"
-        told = f"{unknown} {files} nothing of the lens that {restorer.source} was trained for ({restorer.notes.lens!r})"
-        warnings.warn(f"{told}; --field checks it, --any-lens says that it does not matter", stacklevel=2)
     return RestoreRun(tuple(written), tuple(kept), tuple(failed))
 
 
@@ -189,9 +223,9 @@ def restore_file(
     known = options.any_lens or options.field is not None
     if not options.any_lens:
         known = knows_lens(photo, restorer.notes, restorer.source) or known
-    pictures = [path for form, path in output.pictures if form != "dng" and path in missing]
+    pictures = output.developed(missing)
     if output.comparison in missing or pictures:
-        _check_colours(photo)
+        check_colours(photo)
     if restorer.is_of_mosaics:
         restored = restore_raw(photo, restorer, handling, on_progress=on_progress)
         for form, path in output.pictures:
@@ -202,11 +236,15 @@ def restore_file(
         after = restore_srgb(photo, restorer, handling, on_progress=on_progress)
     for path in pictures:
         assert after is not None
-        # These are sRGB's own values, which "linear" writes as they are.
-        write_picture(path, after, encoding="linear", bits=16)
+        write_developed(path, after)
     if output.comparison is not None and output.comparison in missing:
         assert after is not None
-        _write_comparison(output.comparison, photo, after, restorer, options)
+        plain = photo if restorer.is_of_mosaics else replace(photo, pixel_aspect=1.0)
+        iso = options.iso or photo.iso
+        told = "" if iso is None else f", ISO {iso:g}"
+        name = output.comparison.name.removesuffix(COMPARISON)
+        caption = f"{name}{told}, restored by {restorer.source}"
+        write_comparison(output.comparison, develop(plain), after, caption, options.detail)
     return known
 
 
@@ -237,14 +275,19 @@ def name_software(restorer: Restorer, options: RestoreOptions) -> str:
         restorer: The network.
         options: As they were typed.
     """
-    try:
-        version = f"psfield {metadata.version('psfield')}"
-    except metadata.PackageNotFoundError:
-        version = "psfield"
+    version = name_version()
     scale = "" if options.iso_scale == 1 else f", ISO x {options.iso_scale:g}"
     strength = "" if options.strength == 1 else f", strength {options.strength:g}"
     text = f"{version}: restored by {restorer.source} for the lens {restorer.notes.lens or 'unnamed'}{scale}{strength}"
     return text.encode("ascii", "replace").decode()  # TIFF's texts are ASCII
+
+
+def name_version() -> str:
+    """Psfield and its version, where it is installed."""
+    try:
+        return f"psfield {metadata.version('psfield')}"
+    except metadata.PackageNotFoundError:
+        return "psfield"
 
 
 def _choose_formats(options: RestoreOptions, restorer: Restorer) -> tuple[Format, ...]:
@@ -267,18 +310,23 @@ def _find_device(name: str) -> torch.device:
     return device
 
 
-def _check_colours(photo: RawFile) -> None:
+def write_developed(path: Path, srgb: Tensor) -> None:
+    """Write a developed picture (1, 3, H, W) as it is seen, 16 bits."""
+    # These are sRGB's own values, which "linear" writes as they are.
+    write_picture(path, srgb, encoding="linear", bits=16)
+
+
+def check_colours(photo: RawFile) -> None:
+    """Refuse a photograph that cannot be developed."""
     if photo.xyz_to_camera is None:
         raise InputError("colours", "no colour matrix of the camera", "one, or --format dng without --before-after")
 
 
-def _write_comparison(path: Path, photo: RawFile, after: Tensor, restorer: Restorer, options: RestoreOptions) -> None:
-    """Before and after (1, 3, H, W), of the same size."""
-    plain = photo if restorer.is_of_mosaics else replace(photo, pixel_aspect=1.0)
-    iso = options.iso or photo.iso
-    told = "" if iso is None else f", ISO {iso:g}"
-    caption = f"{path.name.removesuffix('_before_after.png')}{told}, restored by {restorer.source}"
-    sheet = draw_comparison(develop(plain), after, caption=caption, detail_px=options.detail)
+def write_comparison(
+    path: Path, before: Tensor, after: Tensor, told: str, detail_px: tuple[int, int] | None = None
+) -> None:
+    """A sheet of before and after, (1, 3, H, W) of the same size; `told` says what is seen."""
+    sheet = draw_comparison(before, after, caption=told, detail_px=detail_px)
     with whole_file(path) as part:
         sheet.save(part, "PNG")
 

@@ -38,6 +38,10 @@ class Output:
         """What has to be written."""
         return self.files if overwrite else tuple(path for path in self.files if not path.is_file())
 
+    def developed(self, wanted: Sequence[Path]) -> list[Path]:
+        """Those of the files that are developed pictures, among those wanted."""
+        return [path for form, path in self.pictures if form != "dng" and path in wanted]
+
 
 def list_photos(inputs: Iterable[Path]) -> list[Path]:
     """RAW files, and those that lie directly in folders, in order of their names.

@@ -7,6 +7,7 @@ rings of zeros tell best). With that depth known-field restorers need to be told
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -36,6 +37,7 @@ def find_depth_by_blur(
     noise_variance: Number,
     window: tuple[int, int] | None = None,
     highest: float = HIGHEST,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """The depth at which each part of a picture looks most like one taken by this camera.
 
@@ -48,6 +50,7 @@ def find_depth_by_blur(
             White noise: its variance. Demosaiced green, which half of the pixels measure: twice the variance.
         window: Sensor column and row of the picture's first pixel. None: the picture is the whole sensor.
         highest: Frequency in cycles per px up to which the picture is trusted.
+        on_progress: Called with rows of tiles done and in all.
 
     Returns:
         In m, smooth and even over about two kernels' widths, shape (B, 1, H, W).
@@ -73,6 +76,8 @@ def find_depth_by_blur(
             for number, one in enumerate(image[:, image.shape[1] // 2]):
                 power = sight.measure(one[top : top + shape[0], left : left + shape[1]])
                 costs[number, :, row, col] = sight.weigh(power, passed, float(noise[number]))
+        if on_progress is not None:
+            on_progress(row + 1, len(rows))
     found = _refine(_gather(costs), dioptres.to(costs.device))
     grown = _grow(found, rows, cols, shape, (height, width))
     return (1 / grown).to(image)

@@ -7,6 +7,7 @@ do, lifts the noise of a disc's near zeros: worse than the blur itself on photog
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -38,6 +39,7 @@ def restore_wiener(
     spectrum: Spectrum = "natural",
     caution: float = CAUTION,
     tile_px: int = TILE_PX,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Deblur pictures whose depth is known or guessed.
 
@@ -51,6 +53,7 @@ def restore_wiener(
         spectrum: How that is spread over frequencies: "natural", as in photographs, or "flat".
         caution: What the noise is multiplied by, for what the filter does not know.
         tile_px: Side of the tiles, their overlap of about a kernel on each side included.
+        on_progress: Called with rows of tiles done and in all.
 
     Returns:
         Not clipped, shape (B, C, H, W).
@@ -75,7 +78,8 @@ def restore_wiener(
         signal = torch.full_like(noise, signal_variance)
     share = caution * noise / signal
     out = torch.zeros_like(image)
-    for row in cut_axis(image.shape[2], tile, halo):
+    rows = cut_axis(image.shape[2], tile, halo)
+    for done, row in enumerate(rows):
         for col in cut_axis(image.shape[3], tile, halo):
             transfer = _find_transfers(field, row, col, x_px, y_px)
             weight = (row.weight[:, None] * col.weight).to(image)
@@ -89,6 +93,8 @@ def restore_wiener(
                     _taper(source, halo // 2), depth, transfer, field.depths_m, share[number] / power, inner
                 )
                 out[place] += restored * weight
+        if on_progress is not None:
+            on_progress(done + 1, len(rows))
     return out
 
 
