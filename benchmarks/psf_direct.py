@@ -29,7 +29,7 @@ from optics.geometric import kernels_at
 from psf import Channel, PolarPSFField
 from psf.captures import Captures
 from psf.estimation import estimate
-from psf.estimators import DirectOptions, Strengths
+from psf.estimators import DirectOptions
 
 KERNEL_PX = 25
 
@@ -190,8 +190,8 @@ def settings(args: Args) -> Iterator[tuple[str, int, int, float, DirectOptions]]
         for name, options in (
             ("8 nodes of image height", replace(usual, radius_nodes=8)),
             ("15 cells", replace(usual, cells=15)),
-            ("noise of sharp left in", replace(usual, noise=0.0)),
-            ("prior 10 times stronger", replace(usual, strengths=Strengths().times(0.1))),
+            ("neighbours 3 times freer", replace(usual, strengths=replace(usual.strengths, depth=2.0, radius=2.0))),
+            ("prior 10 times stronger", replace(usual, strengths=usual.strengths.times(0.1))),
         ):
             yield name, args.pairs, args.patch_px, args.noise, options
 

@@ -6,6 +6,7 @@ from .captures import Captures, Patches
 from .channels import Channel
 from .discs import thin_lens_field
 from .errors import InputError
+from .estimation import EstimatedModel, estimate, estimate_each
 from .field import PolarPSFField
 from .files.deeplens import from_deeplens
 from .hdf5 import load
@@ -16,6 +17,7 @@ from .turning import turn
 __all__ = [
     "Captures",
     "Channel",
+    "EstimatedModel",
     "InputError",
     "PSFModel",
     "Patches",
@@ -23,6 +25,8 @@ __all__ = [
     "PolarPSFModel",
     "Provenance",
     "check_captures",
+    "estimate",
+    "estimate_each",
     "from_deeplens",
     "load",
     "read_captures",

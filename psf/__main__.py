@@ -1,7 +1,8 @@
-"""The command line of `psf`: `python -m psf plan`, `check` and `import`."""
+"""The command line of `psf`: `python -m psf plan`, `check`, `estimate`, `import` and `view`."""
 
 import sys
 import warnings
+import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,9 @@ from tqdm import tqdm
 
 from .arguments import ArgumentError, parse_arguments
 from .commands_capture import CheckOptions, PlanOptions
+from .commands_estimate import EstimateOptions
 from .commands_import import ImportOptions
+from .commands_view import ViewOptions
 from .errors import InputError
 
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
@@ -20,7 +23,10 @@ Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(PlanOptions):
-    """Plan a session: patterns for a monitor, and one page that says what to photograph."""
+    """Plan a session: patterns for a monitor, and one page that says what to photograph.
+
+    Example: python -m psf plan --focal-mm 12 --f-number 2.8 --near-m 0.5 --far-m 1.4 -o session
+    """
 
     out: Out
     """Folder for patterns, plan.md, plan.pdf and a captures.json to fill in; new or empty."""
@@ -28,15 +34,31 @@ class Plan(PlanOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Check(CheckOptions):
-    """Look for what ruins an estimate, and say in which file. Exit code 1 if something serious was found."""
+    """Look for what ruins an estimate, and say in which file. Exit code 1 if something serious was found.
+
+    Example: python -m psf check session
+    """
 
     captures: tyro.conf.Positional[Path]
     """A folder with a captures.json, or an .npz file of captures."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class Estimate(EstimateOptions):
+    """Estimate the PSF field of a camera from pairs of photographs. Stopped with Ctrl-C, the same command goes on."""
+
+    captures: tyro.conf.Positional[Path]
+    """A folder with a captures.json, or an .npz file of captures."""
+    out: Out
+    """The field to write, .h5; of several focus distances one each, FIELD_0.5m.h5 and so on."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Import(ImportOptions):
-    """Make a field of PSFs from other programs: OpticStudio's text exports, or files of kernels."""
+    """Make a field of PSFs from other programs: OpticStudio's text exports, or files of kernels.
+
+    Example: python -m psf import exports/manifest.json -o lens.h5
+    """
 
     manifest: tyro.conf.Positional[Path]
     """The manifest, .json or .csv, or a folder that holds one: which file belongs to which depth and place."""
@@ -44,8 +66,31 @@ class Import(ImportOptions):
     """The field to write, .h5."""
 
 
-Command = Plan | Check | Import
-COMMANDS: dict[str, Callable[..., Any]] = {"plan": Plan, "check": Check, "import": Import}
+@dataclass(frozen=True, kw_only=True)
+class View(ViewOptions):
+    """Look at a field in a browser: drag a point over the sensor, slide the depth, see the kernel.
+
+    The page holds everything itself: it opens without a network, on a phone too.
+
+    Example: python -m psf view lens.h5 other.h5 -o page.html
+    """
+
+    field: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FIELD.h5")]
+    """The field, .h5."""
+    other: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="OTHER.h5")] = None
+    """A second field, shown beside the first."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """The page to write, .html; by default FIELD.html beside FIELD.h5."""
+
+
+Command = Plan | Check | Estimate | Import | View
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "plan": Plan,
+    "check": Check,
+    "estimate": Estimate,
+    "import": Import,
+    "view": View,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,14 +105,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (ArgumentError, InputError, ImportError, OSError) as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            return 130
 
 
 def read_words(argv: Sequence[str] | None) -> Command:
     """One of the commands, filled in."""
-    told = "PSF fields from photographs and from other programs."
+    told = "PSF fields: from photographs, from other programs, and to look at."
     found: Any = tyro.extras.subcommand_cli_from_dict(COMMANDS, args=argv, prog="python -m psf", description=told)
     chosen: Command = found
     return chosen
+
+
+def open_page(address: str) -> bool:
+    """Open an address in a browser that has windows; whether there is one."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return False
+    # One that draws with letters would take the terminal.
+    return type(browser) is not webbrowser.GenericBrowser and browser.open(address)
 
 
 def run(args: Command) -> int:
@@ -85,6 +143,21 @@ def run(args: Command) -> int:
             from .commands_import import run_import
 
             run_import(args, say=say, on_progress=on_progress)
+            return 0
+        if isinstance(args, View):
+            from .commands_view import run_view
+            from .viewer import make_page
+
+            run_view(args, make=make_page, show=open_page, say=say)
+            return 0
+        if isinstance(args, Estimate):
+            from render.capture_reading import read_capture
+
+            from .commands_estimate import run_estimate
+            from .estimators.plots import draw_page
+
+            for file in run_estimate(args, read=read_capture, draw=draw_page, say=say, on_progress=on_progress):
+                say(f"written: {file}")
             return 0
         if isinstance(args, Check):
             from render.capture_reading import read_capture

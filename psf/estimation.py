@@ -5,9 +5,10 @@
     field = model.to_field(depths_m, radii)
 
 An estimator is a function `(captures, options, *, generator, on_progress, checkpoint)` that returns a `PSFModel`, and a
-line in `find_estimator`.
+line in METHODS.
 """
 
+import importlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -22,7 +23,19 @@ from .models import PSFModel
 
 Progress = Callable[[int, int], None]
 
-METHODS = ("direct",)
+NETWORKS = "psf.estimators.networks"
+# Name of a method: the module that knows it, loaded when it is asked for, and the function there.
+METHODS = {
+    "direct": ("psf.estimators.direct", "estimate_direct"),
+    "physical": ("psf.estimators.physical", "estimate_physical"),
+    "psfnet": (NETWORKS, "estimate_psfnet"),
+    "gaussian": (NETWORKS, "estimate_gaussian"),
+    "tseng": (NETWORKS, "estimate_tseng"),
+    "yang": (NETWORKS, "estimate_yang"),
+    "none": (NETWORKS, "estimate_none"),
+    "xy": (NETWORKS, "estimate_xy"),
+    "ih": (NETWORKS, "estimate_ih"),
+}
 
 
 @runtime_checkable
@@ -36,11 +49,11 @@ class EstimatedModel(PSFModel, Protocol):
 
 def find_estimator(method: str) -> Callable[..., EstimatedModel]:
     """The function behind a name."""
-    if method == "direct":
-        from .estimators.direct import estimate_direct
-
-        return estimate_direct
-    raise InputError("method", repr(method), " or ".join(map(repr, METHODS)))
+    if method not in METHODS:
+        raise InputError("method", repr(method), " or ".join(map(repr, METHODS)))
+    module, name = METHODS[method]
+    found: Callable[..., EstimatedModel] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def estimate(
@@ -66,6 +79,8 @@ def estimate(
         A model with `kernels_at`, `kernels_at_pixel` and `to_field`.
     """
     found = find_estimator(method)
+    if not isinstance(captures, Captures):
+        raise InputError("captures", type(captures).__name__, "psf.Captures (psf.Captures.from_arrays makes them)")
     return found(captures, options, generator=generator, on_progress=on_progress, checkpoint=checkpoint)
 
 

@@ -4,11 +4,14 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..captures import Captures
 
 # Patches of this side are compared; as many per pair as fit, at most 3 x 3.
 PATCH_PX = 48
+# At most so many pairs: a scale is one number.
+MOST_PAIRS = 60
 # Kernels hold shifts of up to this share of half their side at the sensor's corner; more has to be taken out first.
 HELD_SHARE = 0.5
 
@@ -38,7 +41,8 @@ def find_magnification(captures: Captures) -> float:
     """
     places, shifts, trust = [], [], []
     height, width = captures.image_shape_px
-    for pair in captures:
+    for index in range(0, len(captures), -(-len(captures) // MOST_PAIRS)):
+        pair = captures[index]
         sharp, blurred = (one.detach().double().cpu().mean(0) for one in (pair.sharp, pair.blurred))
         for top in _starts(blurred.shape[0]):
             for left in _starts(blurred.shape[1]):
@@ -79,11 +83,11 @@ def find_shift(sharp: Tensor, blurred: Tensor) -> tuple[float, float, float] | N
     """
     reach = (sharp.shape[0] - blurred.shape[0]) // 2
     light = blurred - blurred.mean()
-    windows = sharp.unfold(0, blurred.shape[0], 1).unfold(1, blurred.shape[1], 1)
-    product = torch.einsum("abij,ij->ab", windows, light)
+    picture = (sharp - sharp.mean())[None, None]
+    product = functional.conv2d(picture, light[None, None])[0, 0]
     count = light.numel()
-    mean = windows.mean((-2, -1))
-    variance = (windows * windows).mean((-2, -1)) - mean**2
+    mean, square = (functional.avg_pool2d(one, tuple(light.shape), 1)[0, 0] for one in (picture, picture**2))
+    variance = square - mean**2
     spread = (variance.clamp_min(0) * count).sqrt() * light.norm()
     match = torch.where(spread > 1e-9, product / spread.clamp_min(1e-9), 0.0)
     best = int(match.argmax())

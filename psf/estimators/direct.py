@@ -9,13 +9,14 @@ the kernel K. Every pixel has its own image height h and azimuth, and only the s
 pixels. Cells lie where the light is: their widths follow the kernel's size, which a first, rough solution tells, so
 that there are as many across a spot in focus as across a disc out of focus. Kernels are hat functions of image height
 and dioptre, mirror images of themselves, not negative and of unit sum. How smooth they are is decided by depths that
-are held back; gains, fall-off of light and the noise of both pictures come from the pictures.
+are held back; gains, fall-off of light and noise come from the pictures.
 """
 
 import hashlib
 import json
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -28,10 +29,11 @@ from torch import Tensor
 from ..captures import Captures
 from ..errors import InputError
 from ..runs import whole_file
+from ..threads import limit_threads
 from . import sizing
 from .breathing import choose_magnification
 from .direct_model import DirectModel, NodeKernels
-from .fitting import fit_kernels, make_quadratic, start_fit, subtract_noise
+from .fitting import fit_kernels, make_quadratic, start_fit
 from .noise import find_noise_variance
 from .normal_equations import Sums, View, add_pair, empty_sums, lay_out
 from .priors import Strengths
@@ -40,16 +42,18 @@ Progress = Callable[[int, int], None]
 
 # Nodes of image height: kernels change faster with it than hat functions over a few nodes follow.
 MOST_RADII = 16
-# Cells along a side of a kernel.
-CELLS = 25
+# Cells along a side of a kernel, and how many of them lie in its core.
+CELLS, INNER_SHARE = 25, 0.58
 # The first solution only says how large kernels are: a few pixels and nodes do.
-FIRST_RADII, FIRST_DEPTHS, FIRST_PIXELS = 5, 12, 150_000
+FIRST_CELLS, FIRST_RADII, FIRST_DEPTHS, FIRST_PIXELS = 25, 9, 12, 150_000
+# Where no pair lies, the first solution is made of its neighbours: it counts this much of the mean.
+UNSEEN_SHARE = 0.01
 # Progress is counted in pairs read; solving takes about as long as reading this share of them.
 SOLVING_SHARE = 0.5
-# The sharp pictures' noise is no more than this share of their contrast: beyond it texture was taken for noise.
-MOST_NOISE = 0.1
-# Seconds between two checkpoints.
-CHECKPOINT_S = 60.0
+# Depths are taken together until the sums fit into so many bytes; all the rest of a run takes about as much again.
+MOST_BYTES = 1_500_000_000
+# Seconds between two checkpoints, and how much longer it is than writing one.
+CHECKPOINT_S, CHECKPOINT_TIMES = 60.0, 10.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,12 +61,11 @@ class DirectOptions:
     """How the direct estimator works; the defaults need no tuning.
 
     Attributes:
-        radius_nodes: Nodes of image height; None: by how many pairs there are, at most 16.
+        radius_nodes: Nodes of image height; None: 16 from the centre to the corner, fewer for a part of it.
         depth_nodes: Nodes of depth at most; they lie as densely as kernels change.
         cells: Along a side of a kernel, odd; None: 25.
         most_pixels: Pixels per channel at most, drawn at random beyond; they bound the time.
         most_depths: Different depths at most, near ones are taken together beyond; they bound the memory.
-        noise: Standard deviation of the sharp pictures' noise, which is taken off; None: from the pictures.
         magnification: Scale of the blurred pictures against the sharp ones (focus breathing); "kernels" leaves it in
             the kernels, "fit" measures it, "auto" measures it and leaves it in the kernels as long as they hold it.
         strengths: Of what is known of kernels beforehand; one factor on all is found on depths held back.
@@ -73,7 +76,6 @@ class DirectOptions:
     cells: int | None = None
     most_pixels: int = 4_000_000
     most_depths: int = 200
-    noise: float | None = None
     magnification: float | str = "auto"
     strengths: Strengths = field(default_factory=Strengths)
 
@@ -84,8 +86,6 @@ class DirectOptions:
                 raise InputError(f"DirectOptions.{name}", repr(value), f"a whole number of at least {least}")
         if self.cells is not None and (self.cells < 5 or self.cells % 2 == 0):
             raise InputError("DirectOptions.cells", self.cells, "an odd number of at least 5")
-        if self.noise is not None and not (math.isfinite(self.noise) and self.noise >= 0):
-            raise InputError("DirectOptions.noise", self.noise, "a standard deviation, in units of white")
         given = self.magnification
         if not (given in ("auto", "fit", "kernels") or (isinstance(given, float | int) and 0.5 < given < 2)):
             raise InputError("DirectOptions.magnification", repr(given), '"auto", "fit", "kernels" or a scale near 1')
@@ -113,38 +113,49 @@ def estimate_direct(
         InputError: Several focus distances, pairs too small for their kernels, a checkpoint of something else.
     """
     options = options or DirectOptions()
+    if not isinstance(options, DirectOptions):
+        raise InputError("options", type(options).__name__, "DirectOptions")
     if len(captures) == 0:
         raise InputError("captures", "no pairs", "at least one")
     if len(captures.focuses_m) > 1:
         found = ", ".join(f"{one:g}" for one in captures.focuses_m.tolist())
         raise InputError("captures.focus_m", found, "one focus distance (captures.at_focus, or estimate_each)")
+    # Threads are ours: see `parallel`.
+    threads = torch.get_num_threads()
+    with limit_threads(1):
+        return _estimate(captures, options, generator, on_progress, checkpoint, threads)
+
+
+def _estimate(
+    captures: Captures,
+    options: DirectOptions,
+    generator: torch.Generator | None,
+    on_progress: Progress | None,
+    checkpoint: str | os.PathLike[str] | None,
+    threads: int,
+) -> DirectModel:
     seed = int(torch.randint(0, 2**62, (1,), generator=generator or torch.Generator().manual_seed(0)))
     count, channels = len(captures), captures.channel_count
     total = channels * (2 * count + math.ceil(SOLVING_SHARE * count))
-    state = _Run(captures, options, seed, on_progress, total, None if checkpoint is None else Path(checkpoint))
+    state = _Run(captures, options, seed, on_progress, total, None if checkpoint is None else Path(checkpoint), threads)
     magnification = choose_magnification(captures, options.magnification)
-    nodes = []
+    nodes = state.nodes
     radii = _choose_radii(captures, options)
-    for channel in range(channels):
-        noise = _find_noises(captures, channel, options)
-        view = View(captures.kernel_px, captures.kernel_px, None, magnification)
+    for channel in range(len(nodes), channels):
+        noise = _find_noise(captures, channel)
+        side = min(captures.kernel_px, FIRST_CELLS)
+        view = View(captures.kernel_px, side, side // 2, None, magnification)
         moments = _find_moments(state, channel, view, radii, noise)
         cells = options.cells or CELLS
-        view = View(captures.kernel_px, cells, moments, magnification)
+        view = View(captures.kernel_px, cells, round(INNER_SHARE * (cells // 2)), moments, magnification)
         sums = state.sum_pairs(f"{channel}", channel, view, radii, options.most_pixels)
-        subtract_noise(sums, view, noise[0])
         depths = sizing.place_nodes(moments, sums.layout.dioptres, options.depth_nodes)
-        fit = fit_kernels(
-            sums,
-            view,
-            start_fit(sums, depths, *reversed(noise)),
-            options.strengths,
-            rounds=2,
-            trim=options.noise is None,
-        )
-        fit = fit_kernels(sums, view, fit, options.strengths, rounds=1, choose=True)
-        state.step(math.ceil(SOLVING_SHARE * count))
+        fit = fit_kernels(sums, view, start_fit(sums, depths, noise), options.strengths, rounds=2, threads=threads)
+        fit = fit_kernels(sums, view, fit, options.strengths, rounds=1, choose=True, threads=threads)
+        del sums
         nodes.append(NodeKernels.of_fit(fit, view))
+        state.keep_nodes()
+        state.step(math.ceil(SOLVING_SHARE * count))
     state.finish()
     return DirectModel(
         nodes=tuple(nodes),
@@ -164,38 +175,34 @@ def _choose_radii(captures: Captures, options: DirectOptions) -> Tensor:
         radius = captures.radius(index)
         lowest, highest = min(lowest, float(radius.min())), max(highest, float(radius.max()))
     covered = highest - lowest
-    count = options.radius_nodes or max(2, min(MOST_RADII, math.ceil(MOST_RADII * covered) + 1, 2 + len(captures) // 6))
+    count = options.radius_nodes or max(2, min(MOST_RADII, math.ceil(MOST_RADII * covered) + 1, 2 + len(captures)))
     return torch.linspace(lowest, max(highest, lowest + 1e-3), count, dtype=torch.float64)
 
 
-def _find_noises(captures: Captures, channel: int, options: DirectOptions) -> tuple[float, float]:
-    """Variances of the sharp pictures' noise and of the blurred ones', neither known to be more than it is."""
+def _find_noise(captures: Captures, channel: int) -> float:
+    """Variance of the blurred pictures' noise, about: the fit begins with it."""
     step = max(1, len(captures) // 60)
-    pairs = [captures[n] for n in range(0, len(captures), step)]
-    blurred = max(find_noise_variance(torch.stack([one.blurred[channel] for one in pairs])), 1e-9)
-    if options.noise is not None:
-        return options.noise**2, blurred
-    # Texture that is nowhere flat looks like noise; blurred, it no longer does.
-    sharp = find_noise_variance(torch.stack([one.sharp[channel] for one in pairs]))
-    contrast = max(float(one.sharp[channel].double().var()) for one in pairs)
-    return min(sharp, blurred, MOST_NOISE**2 * contrast), blurred
+    pictures = [captures[n].blurred[channel] for n in range(0, len(captures), step)]
+    return max(find_noise_variance(torch.stack(pictures)), 1e-9)
 
 
-def _find_moments(state: "_Run", channel: int, view: View, radii: Tensor, noise: tuple[float, float]) -> sizing.Moments:
+def _find_moments(state: "_Run", channel: int, view: View, radii: Tensor, noise: float) -> sizing.Moments:
     """Sizes of kernels from a first solution in cells of one size."""
     few = torch.linspace(float(radii[0]), float(radii[-1]), min(FIRST_RADII, len(radii)), dtype=torch.float64)
     sums = state.sum_pairs(f"{channel} first", channel, view, few, FIRST_PIXELS)
-    subtract_noise(sums, view, noise[0])
     dioptres = sums.layout.dioptres
     count = min(FIRST_DEPTHS, len(dioptres))
     depths = torch.linspace(float(dioptres[0]), float(dioptres[-1]), count, dtype=torch.float64)
-    fit = fit_kernels(sums, view, start_fit(sums, depths, *reversed(noise)), Strengths(0.3, 0.2, 0.2), rounds=2)
+    fit = fit_kernels(
+        sums, view, start_fit(sums, depths, noise), Strengths(0.3, 0.2, 0.2), rounds=2, threads=state.threads
+    )
     quadratic = make_quadratic(sums, fit, torch.ones(len(dioptres)))
     layout, slots = sums.layout, quadratic.slots
     seen = sums.block_weight[: len(layout.slot_node)][slots.target] * slots.weight
     weight = torch.zeros(len(fit.kernels), dtype=torch.float64).index_add(0, slots.source, seen)
+    weight = weight + UNSEEN_SHARE * weight.mean()
     places = (few.repeat(count), depths.repeat_interleave(len(few)))
-    return sizing.fit_moments(fit.kernels.double(), *places, weight, view.side)
+    return sizing.fit_moments(fit.kernels.double(), *places, weight, view.side, view.kernel_px / view.side)
 
 
 class _Run:
@@ -209,19 +216,24 @@ class _Run:
         on_progress: Progress | None,
         total: int,
         checkpoint: Path | None,
+        threads: int,
     ) -> None:
         self.captures, self.options, self.seed = captures, options, seed
         self.on_progress, self.total, self.done = on_progress, total, 0
-        self.checkpoint = checkpoint
+        self.checkpoint, self.threads = checkpoint, threads
         self.identity = ""
         self.kept: dict[str, Any] = {}
+        # Of the channels that are done.
+        self.nodes: list[NodeKernels] = []
         if checkpoint is not None:
             self.identity = _identify(captures, options, seed)
             if checkpoint.is_file():
-                self.kept = torch.load(checkpoint, weights_only=False)
+                self.kept = _load(checkpoint)
                 if self.kept.get("identity") != self.identity:
                     expected = "one of these captures with these options, or no file"
                     raise InputError(str(checkpoint), "the checkpoint of another estimate", expected)
+                self.nodes = list(self.kept["nodes"])
+                self.step(total * len(self.nodes) // captures.channel_count)
 
     def step(self, steps: int) -> None:
         self.done += steps
@@ -232,24 +244,36 @@ class _Run:
         if self.checkpoint is not None:
             self.checkpoint.unlink(missing_ok=True)
 
+    def keep_nodes(self) -> None:
+        """Write down what is done of the channels, and nothing else."""
+        self._save({})
+
     def sum_pairs(self, name: str, channel: int, view: View, radii: Tensor, most_pixels: int) -> Sums:
         """The sums of all pairs, in their order."""
         captures = self.captures
         layout = lay_out(captures, radii, self.options.most_depths, view)
+        most = MOST_BYTES // (4 * layout.taps**2)
+        while len(layout.block_left) > most and len(layout.dioptres) > 1:
+            fewer = min(len(layout.dioptres) - 1, int(len(layout.dioptres) * most / len(layout.block_left)))
+            layout = lay_out(captures, radii, max(fewer, 1), view)
         first, sums = 0, None
         if self.kept.get("name") == name:
             first, sums = self.kept["next"], self.kept["sums"]
             self.step(first)
         sums = sums or empty_sums(layout, len(captures))
         per_pair = max(1, most_pixels // len(captures))
-        saved = time.monotonic()
+        saved, pause = time.monotonic(), CHECKPOINT_S
         for index in range(first, len(captures)):
             # Numbers of their own for every pair: where a run was stopped does not matter.
             generator = torch.Generator().manual_seed((self.seed + 7919 * index + 104729 * channel) % 2**62)
-            add_pair(sums, captures, index, channel, view, most_pixels=per_pair, generator=generator)
-            if self.checkpoint is not None and time.monotonic() - saved > CHECKPOINT_S:
+            add_pair(
+                sums, captures, index, channel, view, most_pixels=per_pair, generator=generator, threads=self.threads
+            )
+            if self.checkpoint is not None and time.monotonic() - saved > pause:
+                begun = time.monotonic()
                 self._save({"name": name, "next": index + 1, "sums": sums})
                 saved = time.monotonic()
+                pause = max(CHECKPOINT_S, CHECKPOINT_TIMES * (saved - begun))
             self.step(1)
         return sums
 
@@ -257,7 +281,17 @@ class _Run:
         if self.checkpoint is None:
             return
         with whole_file(self.checkpoint) as part:
-            torch.save({"identity": self.identity, **kept}, part)
+            torch.save({"identity": self.identity, "nodes": self.nodes, **kept}, part)
+
+
+def _load(checkpoint: Path) -> dict[str, Any]:
+    try:
+        kept = torch.load(checkpoint, weights_only=False)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, ModuleNotFoundError) as error:
+        raise InputError(str(checkpoint), "a file that cannot be read", "a checkpoint of an estimate") from error
+    if not isinstance(kept, dict):
+        raise InputError(str(checkpoint), type(kept).__name__, "a checkpoint of an estimate")
+    return kept
 
 
 def _identify(captures: Captures, options: DirectOptions, seed: int) -> str:

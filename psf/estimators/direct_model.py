@@ -37,7 +37,6 @@ class NodeKernels:
         fall_off: Light of the blurred pictures against the sharp ones, 1 on the axis, shape (R,).
         gain: Exposure of each blurred picture against its sharp one, shape (N,).
         noise: Standard deviation of what kernels do not explain of the blurred pictures.
-        sharp_noise: Standard deviation of the sharp pictures' noise that was taken off.
         factor: On the strengths of the prior, as depths held back chose it.
     """
 
@@ -48,7 +47,6 @@ class NodeKernels:
     fall_off: Tensor
     gain: Tensor
     noise: float
-    sharp_noise: float
     factor: float
 
     @classmethod
@@ -62,7 +60,6 @@ class NodeKernels:
             fall_off=fit.fall_off,
             gain=fit.gain,
             noise=float(fit.noise.median()) ** 0.5,
-            sharp_noise=fit.sharp_noise**0.5,
             factor=fit.factor,
         )
 
@@ -74,7 +71,7 @@ class NodeKernels:
         dioptre = dioptre.clamp(self.dioptres[0], self.dioptres[-1])
         cells = mix_places(self.dioptres, self.radii, radius, dioptre).apply(self.cells)
         places = torch.cat((torch.stack((cosine, sine), 1), self.view.cells_at(radius, dioptre)), 1)
-        laid = row_loops.lay_cells(cells.numpy(), places.numpy(), self.view.kernel_px, oversample)
+        laid = row_loops.lay_cells(cells.numpy(), places.numpy(), self.view.inner, self.view.kernel_px, oversample)
         kernels = torch.from_numpy(laid)
         return kernels / kernels.sum((-2, -1), keepdim=True)
 

@@ -9,7 +9,7 @@ from . import taps
 from .mixing import mix_depths
 from .normal_equations import Sums, View
 from .priors import Strengths, find_amplitude, make_prior
-from .solving import Check, NotConvexError, Quadratic, solve, to_unit_sum
+from .solving import Check, Quadratic, solve, to_unit_sum
 
 # Fall-off of light between the apertures: exp(a r^2 + b r^4), a and b near 0 where the pairs do not tell.
 FALL_OFF_RIDGE = 1e-6
@@ -17,6 +17,8 @@ FALL_OFF_RIDGE = 1e-6
 LEAST_WEIGHT = 0.05
 # Factors on all strengths of the prior that are tried on depths held back.
 FACTORS = (0.5, 1.0, 2.0, 4.0)
+# Then, on those across image height alone: lenses differ in how quickly kernels change towards the corner.
+RADIUS_FACTORS = (0.3,)
 # Every so-manieth depth is held back for that, and not with fewer depths than HELD_LEAST.
 HELD_EVERY, HELD_LEAST = 6, 8
 
@@ -33,9 +35,8 @@ class Fit:
         slopes: Of the logarithm of the blurred pictures' light against the sharp ones', by the square and the fourth
             power of image height, shape (2,).
         noise: Variance of what the blurred pictures have and kernels do not explain, by depth, shape (M,).
-        least_noise: The same at depths that fit best.
-        sharp_noise: Variance of the sharp pictures' noise that was taken off.
         factor: On the strengths of the prior.
+        radius_factor: On the one across image height, besides.
     """
 
     kernels: Tensor
@@ -44,9 +45,8 @@ class Fit:
     gain: Tensor
     slopes: Tensor
     noise: Tensor
-    least_noise: float
-    sharp_noise: float
     factor: float = 1.0
+    radius_factor: float = 1.0
 
     @property
     def fall_off(self) -> Tensor:
@@ -54,22 +54,20 @@ class Fit:
         return torch.stack((self.radii**2, self.radii**4), 1).matmul(self.slopes).exp()
 
 
-def subtract_noise(sums: Sums, view: View, variance: float) -> None:
-    """Take the sharp pictures' noise off sums that nobody else holds: it would make kernels broad."""
-    layout = sums.layout
-    if variance == 0:
-        return
-    cells = view.cells_at(layout.radii[layout.slot_node], layout.dioptres[layout.slot_depth])[:, 1:]
-    both = 0.5 * (cells[layout.block_left] + cells[layout.block_right])
-    keys = (both.log() / 0.05).round().long()
-    for key in keys.unique(dim=0):
-        wide, high = (0.05 * key.double()).exp().tolist()
-        covariance = (variance * taps.find_noise_covariance(view.side, wide, high)).float()
-        for block in (keys == key).all(1).nonzero()[:, 0].tolist():
-            sums.gram[block].sub_(covariance, alpha=float(sums.block_weight[block]))
+def find_areas(view: View, radii: Tensor, dioptres: Tensor) -> Tensor:
+    """Areas of the folded cells of kernels at nodes (D, R), 1 in the core, shape (D R, T), float32."""
+    from . import row_loops
+
+    cells = view.cells_at(radii.repeat(len(dioptres)), dioptres.repeat_interleave(len(radii))).numpy()
+    half = view.side // 2
+    wide, high = (
+        torch.from_numpy(row_loops.find_widths(cells[:, axis], cells[:, 3], half, view.inner)) for axis in (1, 2)
+    )
+    wide, high = wide / wide[:, :1], high / high[:, :1]
+    return (high[:, :, None] * torch.cat((wide[:, 1:].flip(1), wide), 1)[:, None]).flatten(1).float()
 
 
-def start_fit(sums: Sums, dioptres: Tensor, noise: float, sharp_noise: float) -> Fit:
+def start_fit(sums: Sums, dioptres: Tensor, noise: float) -> Fit:
     """Even blurs that fill a good part of the window, at nodes of depth of shape (D,)."""
     side = sums.layout.side
     right, below = taps.find_places(side)
@@ -82,8 +80,6 @@ def start_fit(sums: Sums, dioptres: Tensor, noise: float, sharp_noise: float) ->
         gain=torch.ones_like(sums.pair_mean),
         slopes=torch.zeros(2, dtype=torch.float64),
         noise=torch.full_like(sums.layout.dioptres, noise),
-        least_noise=noise,
-        sharp_noise=sharp_noise,
     )
 
 
@@ -95,56 +91,38 @@ def fit_kernels(
     *,
     rounds: int = 3,
     choose: bool = False,
-    trim: bool = False,
     check: Check | None = None,
+    threads: int = 1,
 ) -> Fit:
     """Kernels, gains, fall-off and noise in turn, until they agree.
 
     Args:
-        sums: The pixels, noise taken off.
+        sums: The pixels.
         view: How kernels are kept.
         fit: Where to start.
         strengths: Of the prior.
         rounds: How often.
         choose: Try factors on the strengths on depths held back, and take the best.
-        trim: Give back noise that was taken off beyond what the blurred pictures turn out to have.
         check: Called now and then; may raise to stop.
+        threads: How many; torch itself should use one.
     """
-    n, given_back = 0, 0
-    while n < rounds:
-        try:
-            fit = _fit_once(sums, fit, strengths, choose and n == rounds - 1, n == rounds - 1, check)
-        except NotConvexError:
-            # A part of the noise that was taken off goes back.
-            fit, given_back = _give_back(sums, view, fit, fit.sharp_noise / (4 - given_back)), given_back + 1
-            continue
-        n += 1
-        if trim and fit.sharp_noise > fit.least_noise:
-            # Texture passed for noise: two exposures of one camera are about equally noisy.
-            fit = _give_back(sums, view, fit, fit.sharp_noise - fit.least_noise)
+    area = find_areas(view, fit.radii, fit.dioptres)
+    for n in range(rounds):
+        last = n == rounds - 1
+        amplitude = find_amplitude(fit.kernels, area, view.side)
+        if choose and last:
+            fit = _choose_factors(sums, fit, amplitude, area, strengths, check, threads)
+        quadratic = make_quadratic(sums, fit, torch.ones(len(sums.layout.dioptres)), threads)
+        prior = make_prior(
+            amplitude, area, fit.dioptres, fit.radii, view.side, strengths.times(fit.factor, fit.radius_factor)
+        )
+        # The first solutions only say how large kernels are: taps need not be settled.
+        kernels = solve(quadratic, prior, fit.kernels, view.side, check=check, rounds=5 if last else 2)
+        fit = update_light(sums, replace(fit, kernels=kernels))
     return fit
 
 
-def _give_back(sums: Sums, view: View, fit: Fit, variance: float) -> Fit:
-    subtract_noise(sums, view, -variance)
-    return replace(fit, sharp_noise=fit.sharp_noise - variance)
-
-
-def _fit_once(sums: Sums, fit: Fit, strengths: Strengths, choose: bool, last: bool, check: Check | None) -> Fit:
-    side = sums.layout.side
-    amplitude = find_amplitude(fit.kernels, side)
-    if choose:
-        fit = replace(fit, factor=_choose_factor(sums, fit, amplitude, strengths, check))
-    quadratic = make_quadratic(sums, fit, torch.ones(len(sums.layout.dioptres)))
-    prior = make_prior(amplitude, fit.dioptres, fit.radii, side, strengths.times(fit.factor))
-    # The first solutions only say how large kernels are: taps need not be settled.
-    kernels = solve(
-        quadratic, prior, fit.kernels, side, check=check, rounds=5 if last else 2, strict=fit.sharp_noise > 0
-    )
-    return update_light(sums, replace(fit, kernels=kernels))
-
-
-def make_quadratic(sums: Sums, fit: Fit, use: Tensor) -> Quadratic:
+def make_quadratic(sums: Sums, fit: Fit, use: Tensor, threads: int = 1) -> Quadratic:
     """Squared error in units of the noise; use (M,) is 0 for depths to leave out."""
     layout = sums.layout
     weight = use / fit.noise
@@ -156,6 +134,7 @@ def make_quadratic(sums: Sums, fit: Fit, use: Tensor) -> Quadratic:
         slots=mix_depths(fit.dioptres, len(fit.radii), layout.slot_node, layout.dioptres[layout.slot_depth]),
         light=_right_side(sums, fit),
         nodes=len(fit.kernels),
+        threads=threads,
     )
 
 
@@ -198,8 +177,7 @@ def update_light(sums: Sums, fit: Fit) -> Fit:
     wanted = torch.zeros(pairs, dtype=torch.float64).index_add(0, layout.part_pair, foreseen * (powers @ slopes).exp())
     gain = torch.where((wanted > 0) & (seen > 0), seen / wanted, 1.0)
     fit = replace(fit, gain=gain, slopes=slopes)
-    noise, least = _find_noise(sums, fit, kernels)
-    return replace(fit, noise=noise, least_noise=least)
+    return replace(fit, noise=_find_noise(sums, fit, kernels))
 
 
 def _less_mean(values: Tensor, weight: Tensor, group: Tensor, groups: int) -> Tensor:
@@ -209,11 +187,8 @@ def _less_mean(values: Tensor, weight: Tensor, group: Tensor, groups: int) -> Te
     return values - mean[group]
 
 
-def _find_noise(sums: Sums, fit: Fit, kernels: Tensor) -> tuple[Tensor, float]:
-    """Mean square of what kernels leave, by depth, and at the best depths.
-
-    Depths are trusted alike unless one is worse than most.
-    """
+def _find_noise(sums: Sums, fit: Fit, kernels: Tensor) -> Tensor:
+    """Mean square of what kernels leave, by depth; depths are trusted alike unless one is worse than most."""
     layout = sums.layout
     depths = len(layout.dioptres)
     pair, slot = layout.part_pair, layout.part_slot
@@ -229,29 +204,41 @@ def _find_noise(sums: Sums, fit: Fit, kernels: Tensor) -> tuple[Tensor, float]:
     left = left.index_add(0, layout.slot_depth[layout.block_left], form)
     level = (left / count.clamp_min(1)).clamp_min(1e-12)
     usual = level[count > 0].median()
-    return level.clamp(usual, usual / LEAST_WEIGHT), float(level[count > 0].quantile(0.1))
+    return level.clamp(usual, usual / LEAST_WEIGHT)
 
 
-def _choose_factor(sums: Sums, fit: Fit, amplitude: Tensor, strengths: Strengths, check: Check | None) -> float:
+def _choose_factors(
+    sums: Sums, fit: Fit, amplitude: Tensor, area: Tensor, strengths: Strengths, check: Check | None, threads: int
+) -> Fit:
+    """The fit with the factors that foretell depths held back best."""
     layout = sums.layout
     depths = len(layout.dioptres)
     if depths < HELD_LEAST:
-        return fit.factor
+        return fit
     use = torch.ones(depths)
     # Neither the first nor the last: nothing lies on both sides of them.
     use[HELD_EVERY // 2 : depths - 1 : HELD_EVERY] = 0
-    quadratic, held = make_quadratic(sums, fit, use), make_quadratic(sums, fit, 1 - use)
-    kernels = fit.kernels
-    best, chosen, best_kernels = float("inf"), fit.factor, kernels
-    for factor in sorted(FACTORS, reverse=True):
-        prior = make_prior(amplitude, fit.dioptres, fit.radii, layout.side, strengths.times(factor))
-        kernels = solve(quadratic, prior, best_kernels, layout.side, check=check, rounds=2, strict=fit.sharp_noise > 0)
+    quadratic, held = (make_quadratic(sums, fit, one, threads) for one in (use, 1 - use))
+
+    def judge(factor: float, radius_factor: float, start: Tensor) -> tuple[float, Tensor]:
+        tried = strengths.times(factor, radius_factor)
+        prior = make_prior(amplitude, area, fit.dioptres, fit.radii, layout.side, tried)
+        kernels = solve(quadratic, prior, start, layout.side, check=check, rounds=2)
         places = held.slots.apply(kernels)
-        loss = float((places.double() * (held.at_slots(places) - 2 * held.light * held.use[:, None]).double()).sum())
+        left = (places.double() * (held.at_slots(places) - 2 * held.light * held.use[:, None]).double()).sum()
+        return float(left), kernels
+
+    best, chosen, kernels = float("inf"), fit, fit.kernels
+    for factor in sorted(FACTORS, reverse=True):
+        loss, found = judge(factor, fit.radius_factor, kernels)
         if loss < best:
-            best, chosen, best_kernels = loss, factor, kernels
-        elif factor < chosen / 2:
+            best, chosen, kernels = loss, replace(fit, factor=factor), found
+        elif factor < chosen.factor / 2:
             break
+    for radius_factor in RADIUS_FACTORS:
+        loss, found = judge(chosen.factor, radius_factor, kernels)
+        if loss < best:
+            best, chosen, kernels = loss, replace(chosen, radius_factor=radius_factor), found
     return chosen
 
 

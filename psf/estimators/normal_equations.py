@@ -21,12 +21,16 @@ from ..errors import InputError
 from ..turning import polar_place
 from . import taps
 from .mixing import find_cell
+from .parallel import map_parts
 from .sizing import Moments, find_cells
 
 Progress = Callable[[int, int], None]
 
-# Rows of one matrix product: 5 MB at 25 px.
-ROWS_AT_ONCE = 4096
+# Rows of one matrix product: some 4 MB.
+ROWS_AT_ONCE = 2048
+# Image heights are rounded to this share of the distance between two nodes: pixels that share their weights share one
+# matrix product, where three would be needed. Kernels differ by far less over half of it than noise tells.
+HEIGHT_STEPS = 8
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -101,18 +105,20 @@ class View:
     Attributes:
         kernel_px: Side of the kernels' window.
         side: Cells along a side.
-        moments: What the cells' sizes follow; None: cells are of one size.
+        inner: Half of those in the core.
+        moments: What the cells' sizes follow; None: cells are alike.
         magnification: Scale of the blurred pictures against the sharp ones about the sensor's centre.
     """
 
     kernel_px: int
     side: int
+    inner: int
     moments: Moments | None = None
     magnification: float = 1.0
 
     def cells_at(self, radius: Tensor, dioptre: Tensor) -> Tensor:
-        """As `sizing.find_cells`, shape (N, 3)."""
-        return find_cells(self.moments, radius, dioptre, self.kernel_px, self.side)
+        """As `sizing.find_cells`, shape (N, 4)."""
+        return find_cells(self.moments, radius, dioptre, self.kernel_px)
 
 
 def usable_pixels(captures: Captures, index: int, view: View) -> tuple[Tensor, ...]:
@@ -132,7 +138,8 @@ def usable_pixels(captures: Captures, index: int, view: View) -> tuple[Tensor, .
         captures.x0_px[index].double() + col, captures.y0_px[index].double() + row, captures.image_shape_px
     )
     whole = make_places(captures, index, view, (col, row, radius, cosine, sine)).double()
-    reach = view.side // 2 * whole[:, 5:] + torch.stack((whole[:, 4].abs(), torch.zeros_like(row)), 1) - 1e-6
+    # Cells' squares are not turned: what of them leaves the picture at a corner meets its edge's light.
+    reach = (whole[:, 7] + whole[:, 4].abs() - 0.5)[:, None].expand(-1, 2)
     across = cosine.abs() * reach[:, 0] + sine.abs() * reach[:, 1]
     down = sine.abs() * reach[:, 0] + cosine.abs() * reach[:, 1]
     x, y = whole[:, 0], whole[:, 1]
@@ -234,7 +241,7 @@ def empty_sums(layout: Layout, pairs: int) -> Sums:
 
 
 def make_places(captures: Captures, index: int, view: View, pixels: tuple[Tensor, ...]) -> Tensor:
-    """What `row_loops.read_rows` takes, shape (P, 7), float32."""
+    """What `row_loops.read_rows` takes, shape (P, 8), float32."""
     col, row, radius, cosine, sine = pixels
     half = captures.kernel_px // 2
     height, width = captures.image_shape_px
@@ -256,6 +263,7 @@ def add_pair(
     *,
     most_pixels: int | None = None,
     generator: torch.Generator | None = None,
+    threads: int = 1,
 ) -> None:
     """Add the pixels of one pair to sums that nobody else holds.
 
@@ -267,6 +275,7 @@ def add_pair(
         view: How kernels are kept.
         most_pixels: Take so many, drawn at random; None: all.
         generator: For that.
+        threads: How many; torch itself should use one.
     """
     from . import row_loops
 
@@ -286,35 +295,39 @@ def add_pair(
     picture = np.pad((sharp - mean).numpy(), row_loops.PAD, mode="edge").astype(np.float32)
     places = make_places(captures, index, view, pixels).numpy()
     low, share = find_cell(layout.radii, radius)
+    steps = (share * HEIGHT_STEPS).floor().clamp(max=HEIGHT_STEPS - 1)
     slots = layout.part_slot[parts]
     blocks = {
         (int(left), int(right)): n
         for n, (left, right) in enumerate(zip(layout.block_left.tolist(), layout.block_right.tolist(), strict=True))
         if int(layout.slot_depth[left]) == int(layout.pair_depth[index])
     }
-    for n, cell in enumerate(layout.slot_node[slots].tolist()[:-1]):
-        here, there = int(parts[n]), int(parts[n + 1])
+    first_cell = int(layout.slot_node[slots[0]])
+    # Pixels ascend in image height: those of the same weights lie together.
+    _, counts = torch.unique_consecutive(low * HEIGHT_STEPS + steps.long(), return_counts=True)
+    alike = [one for group in torch.arange(len(radius)).split(counts.tolist()) for one in group.split(ROWS_AT_ONCE)]
+
+    def multiply(part: Tensor) -> tuple[Tensor, Tensor]:
+        rows = torch.from_numpy(row_loops.read_rows(picture, places[part.numpy()], view.side // 2, view.inner))
+        rows[:, -1] = blurred[part].float()
+        return rows.mT @ rows, rows.sum(0, dtype=torch.float64)
+
+    for part, (product, total) in zip(alike, map_parts(multiply, alike, threads), strict=True):
+        n = int(low[part[0]]) - first_cell
         a, b = int(slots[n]), int(slots[n + 1])
-        for part in (low == cell).nonzero()[:, 0].split(ROWS_AT_ONCE):
-            if not len(part):
-                continue
-            rows = torch.from_numpy(
-                row_loops.read_rows(picture, places[part.numpy()], view.side // 2, torch.get_num_threads())
-            )
-            after = share[part]
-            before, light = 1 - after, blurred[part]
-            rows[:, -1] = light.float()
-            for weight, key in ((before * before, (a, a)), (before * after, (a, b)), (after * after, (b, b))):
-                product = rows.mT @ (rows * weight.float()[:, None])
-                sums.gram[blocks[key]] += product[:-1, :-1]
-                sums.block_weight[blocks[key]] += weight.sum()
-            for weight, where in ((before, here), (after, there)):
-                both = torch.stack((weight * light, weight)).float() @ rows
-                sums.light[where] += both[0, :-1].double()
-                sums.rows[where] += both[1, :-1].double()
-                sums.mean_light[where] += (weight * light).sum()
-                sums.energy[where] += (weight * light * light).sum()
-                sums.weight[where] += weight.sum()
-                sums.squares[where] += weight @ torch.stack((radius[part] ** 2, radius[part] ** 4), 1)
+        light, height = blurred[part], radius[part]
+        after = (float(steps[part[0]]) + 0.5) / HEIGHT_STEPS
+        before = 1 - after
+        for key, weight in (((a, a), before * before), ((a, b), before * after), ((b, b), after * after)):
+            sums.gram[blocks[key]].add_(product[:-1, :-1], alpha=weight)
+            sums.block_weight[blocks[key]] += weight * len(part)
+        powers = torch.stack((height**2, height**4), 1).sum(0)
+        for where, weight in ((int(parts[n]), before), (int(parts[n + 1]), after)):
+            sums.light[where] += weight * product[-1, :-1].double()
+            sums.rows[where] += weight * total[:-1]
+            sums.mean_light[where] += weight * light.sum()
+            sums.energy[where] += weight * (light * light).sum()
+            sums.weight[where] += weight * len(part)
+            sums.squares[where] += weight * powers
     # Cells below the axis read the picture twice, and so twice less its mean: rows are those of the picture less m.
     sums.pair_mean[index] = mean

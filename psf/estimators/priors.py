@@ -31,19 +31,29 @@ class Strengths:
     depth: float = 0.7
     radius: float = 0.7
 
-    def times(self, factor: float) -> "Strengths":
-        """All of them wider or narrower."""
-        return Strengths(self.tap * factor, self.depth * factor, self.radius * factor)
+    def times(self, factor: float, radius_factor: float = 1.0) -> "Strengths":
+        """All of them wider or narrower, and the one across image height besides."""
+        return Strengths(self.tap * factor, self.depth * factor, self.radius * factor * radius_factor)
 
 
-def find_amplitude(kernels: Tensor, side: int) -> Tensor:
-    """Smoothed light per tap and at least a share of that of an even blur of the same area, shape (n, T)."""
-    whole = taps.unfold(kernels.clamp_min(0), side)
-    weights = whole.new_tensor([1.0, 2.0, 3.0, 2.0, 1.0]) / 9
-    smooth = functional.conv2d(whole[:, None], weights[None, None, :, None], padding=(2, 0))
-    smooth = functional.conv2d(smooth, weights[None, None, None, :], padding=(0, 2))[:, 0]
-    level = (smooth**2).sum((-2, -1), keepdim=True) / smooth.sum((-2, -1), keepdim=True).clamp_min(1e-12)
-    return taps.fold(smooth.maximum(LEAST_AMPLITUDE * level))
+def find_amplitude(kernels: Tensor, area: Tensor, side: int) -> Tensor:
+    """Smoothed light per cell, and at least a share of that of a cell of the core in an even blur of the same size.
+
+    Args:
+        kernels: Folded, shape (n, T).
+        area: Of every cell, 1 in the core, shape (n, T).
+        side: Cells along a side.
+
+    Returns:
+        Shape (n, T).
+    """
+    density = taps.unfold(kernels.clamp_min(0) / area, side)
+    weights = density.new_tensor([1.0, 2.0, 3.0, 2.0, 1.0]) / 9
+    smooth = functional.conv2d(density[:, None], weights[None, None, :, None], padding=(2, 0))
+    smooth = taps.fold(functional.conv2d(smooth, weights[None, None, None, :], padding=(0, 2))[:, 0])
+    count = taps.multiplicity(side).to(area) * area
+    level = (smooth**2 * count).sum(1) / (smooth * count).sum(1).clamp_min(1e-12)
+    return (smooth * area).maximum(LEAST_AMPLITUDE * level[:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +61,7 @@ class Prior:
     """A quadratic form in node kernels.
 
     Attributes:
+        area: Of every cell, 1 in the core, shape (n, T): smooth is light per area.
         across: Weights of squared differences between columns, shape (n, h + 1, K - 1).
         along: Between rows below the axis, shape (n, h, K).
         tap: Weights of squares of the taps themselves, shape (n, T).
@@ -59,6 +70,7 @@ class Prior:
         weights: ... and weights of the squared deviations, each of shape (targets, T).
     """
 
+    area: Tensor
     across: Tensor
     along: Tensor
     tap: Tensor
@@ -69,12 +81,12 @@ class Prior:
     def apply(self, kernels: Tensor) -> Tensor:
         """Half the gradient of the form, shape (n, T)."""
         shape = (self.along.shape[1] + 1, self.along.shape[2])
-        grid = kernels.unflatten(-1, shape)
+        grid = (kernels / self.area).unflatten(-1, shape)
         across = self.across * (grid[..., 1:] - grid[..., :-1])
         along = self.along * (grid[:, 1:] - grid[:, :-1])
         total = functional.pad(across, (1, 0)) - functional.pad(across, (0, 1))
         total = total + functional.pad(along, (0, 0, 1, 0)) - functional.pad(along, (0, 0, 0, 1))
-        out = total.flatten(1) + self.tap * kernels
+        out = total.flatten(1) / self.area + self.tap * kernels
         for one, nodes, weight in zip(self.maps, self.nodes, self.weights, strict=True):
             off = weight * (kernels[nodes] - one.apply(kernels))
             out = out.index_add(0, nodes, off) - one.transpose(off, len(kernels))
@@ -91,9 +103,11 @@ class Prior:
             (self.across.flatten(1), index[:, :-1].reshape(-1), index[:, 1:].reshape(-1)),
             (self.along.flatten(1), index[:-1].reshape(-1), index[1:].reshape(-1)),
         ):
-            out[:, a, b] -= weight.float()
-            out[:, b, a] -= weight.float()
-            diagonal = diagonal.index_add(1, a, weight).index_add(1, b, weight)
+            both = (weight / (self.area[:, a] * self.area[:, b])).float()
+            out[:, a, b] -= both
+            out[:, b, a] -= both
+            diagonal = diagonal.index_add(1, a, weight / self.area[:, a] ** 2)
+            diagonal = diagonal.index_add(1, b, weight / self.area[:, b] ** 2)
         for one, nodes, weight in zip(self.maps, self.nodes, self.weights, strict=True):
             diagonal = diagonal.index_add(0, nodes, weight)
             diagonal = diagonal.index_add(0, one.source, weight[one.target] * one.weight[:, None] ** 2)
@@ -101,11 +115,14 @@ class Prior:
         return out
 
 
-def make_prior(amplitude: Tensor, dioptres: Tensor, radii: Tensor, side: int, strengths: Strengths) -> Prior:
+def make_prior(
+    amplitude: Tensor, area: Tensor, dioptres: Tensor, radii: Tensor, side: int, strengths: Strengths
+) -> Prior:
     """The prior of kernels at nodes (D, R).
 
     Args:
         amplitude: Shape (D R, T).
+        area: Of every cell, 1 in the core, shape (D R, T).
         dioptres: Nodes of depth, shape (D,).
         radii: Nodes of image height, shape (R,).
         side: Cells along a side.
@@ -113,7 +130,7 @@ def make_prior(amplitude: Tensor, dioptres: Tensor, radii: Tensor, side: int, st
     """
     half = side // 2
     count = taps.multiplicity(side).to(amplitude)
-    grid = amplitude.unflatten(-1, (half + 1, side))
+    grid = (amplitude / area).unflatten(-1, (half + 1, side))
     doubled = count.reshape(half + 1, side)
     across = doubled[:, :-1] / (strengths.tap**2 * grid[..., 1:] * grid[..., :-1])
     along = 2.0 / (strengths.tap**2 * grid[:, 1:] * grid[:, :-1])
@@ -131,5 +148,7 @@ def make_prior(amplitude: Tensor, dioptres: Tensor, radii: Tensor, side: int, st
         weight = torch.cat((1 - share, share)).to(amplitude)
         maps.append(Mixing(source, torch.cat((target, target)), weight, len(middle)))
         nodes.append(middle)
-        weights.append(count / (strength * amplitude[middle]) ** 2)
-    return Prior(across, along, tap, tuple(maps), tuple(nodes), tuple(weights))
+        # Where the neighbours have light there may be some, however little was found there so far.
+        expected = amplitude[middle].maximum(maps[-1].apply(amplitude))
+        weights.append(count / (strength * expected) ** 2)
+    return Prior(area, across, along, tap, tuple(maps), tuple(nodes), tuple(weights))

@@ -1,8 +1,9 @@
 """How large kernels are and where they lie, as smooth functions of image height and depth; nodes where they change.
 
 A ray's landing point is linear in dioptres, so the second moments of a kernel are a parabola in dioptres, but for what
-vignetting and the window cut off. Kernels are kept as cells whose widths grow with these moments: fine in focus, a
-pixel or so far from it. In cells a disc out of focus stays what it is, and the mean of two is a disc again.
+vignetting and the window cut off. Kernels are kept as cells whose widths follow these moments: fine in focus, a pixel
+or so far from it, and wider the farther they lie outside the core, where faint tails are smooth. In cells a disc out of
+focus stays what it is, and the mean of two is a disc again.
 """
 
 import math
@@ -14,15 +15,18 @@ from torch import Tensor
 from ..interpolation import PIXEL_VARIANCE, find_moments
 from . import taps
 
-# Powers of image height and of dioptres of the moments' polynomials.
-RADIUS_POWERS, DIOPTRE_POWERS = 3, 4
-# The window of cells reaches so many standard deviations of the light (an even disc ends at 2), and a little further.
-REACH, MORE_PX = 2.5, 0.5
+# Powers of image height and of dioptres of the moments' polynomials: rays make parabolas in dioptres, while fields of
+# phone lenses wave. Of widths of traced kernels these leave 1 (singlet) to 5 % (phone), 3 and 4 powers left 1 to 9 %.
+RADIUS_POWERS, DIOPTRE_POWERS = 5, 2
+# The core of a kernel reaches so many standard deviations of the light (an even disc ends at 2), and a little further.
+REACH, MORE_PX = 2.1, 0.4
 # Nodes of depth lie so far apart that the kernel's RMS half width by defocus changes by this much, in pixels ...
 NODE_STEP_PX = 0.4
 # ... or by this share of its size, whichever is more.
 NODE_STEP_SHARE = 0.2
 LEAST_NODES = 6
+# With fewer depths than this, focus may lie between two of them: kernels there have this share of the least variance.
+MANY_DEPTHS, FEW_NARROWEST = 8, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,24 +55,26 @@ class Moments:
         return centroid, variance.maximum(self.least).minimum(self.greatest)
 
 
-def find_cells(moments: Moments | None, radius: Tensor, dioptre: Tensor, kernel_px: int, side: int) -> Tensor:
-    """Where the cells of kernels lie: centre along the radius, width along it and across it, in px, shape (N, 3).
+def find_cells(moments: Moments | None, radius: Tensor, dioptre: Tensor, kernel_px: int) -> Tensor:
+    """Where the cells of kernels lie, in px: centre along the radius, half the core along and across it, half of all.
 
     Args:
-        moments: Sizes of kernels; None: cells are pixels.
+        moments: Sizes of kernels; None: cells are alike over the whole window.
         radius: Shape (N,).
         dioptre: Shape (N,).
-        kernel_px: Side of the window that no cell's middle leaves.
-        side: Cells along a side.
+        kernel_px: Side of the window, which cells do not leave.
+
+    Returns:
+        Shape (N, 4).
     """
+    whole = torch.full_like(radius, 0.5 * kernel_px)
     if moments is None:
-        one = torch.ones_like(radius)
-        return torch.stack((0 * one, one * kernel_px / side, one * kernel_px / side), 1)
+        return torch.stack((0 * whole, whole, whole, whole), 1)
     centre, variance = moments.at(radius, dioptre)
-    reach = (REACH * variance.sqrt() + MORE_PX).clamp(max=0.5 * kernel_px)
-    # The window moves no further than its cells stay within the kernel's.
-    room = 0.5 * kernel_px - reach[:, 0]
-    return torch.cat((centre.clamp(-room, room)[:, None], 2 * reach / side), 1)
+    centre = centre.clamp(-0.25 * kernel_px, 0.25 * kernel_px)
+    extent = whole - centre.abs()
+    core = (REACH * variance.sqrt() + MORE_PX).minimum(extent[:, None])
+    return torch.cat((centre[:, None], core, extent[:, None]), 1)
 
 
 def _powers(radius: Tensor, dioptre: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,26 +84,32 @@ def _powers(radius: Tensor, dioptre: Tensor, ends: Tensor) -> tuple[Tensor, Tens
     return even, scaled[:, None] ** torch.arange(DIOPTRE_POWERS + 1, dtype=torch.float64)
 
 
-def fit_moments(kernels: Tensor, radius: Tensor, dioptre: Tensor, weight: Tensor, kernel_px: int) -> Moments:
+def fit_moments(
+    kernels: Tensor, radius: Tensor, dioptre: Tensor, weight: Tensor, side: int, cell_px: float = 1.0
+) -> Moments:
     """Smooth moments of kernels that are rough.
 
     Args:
-        kernels: Folded pixels, not negative, of unit sum, shape (N, T).
+        kernels: Folded cells, all alike, not negative, of unit sum, shape (N, T).
         radius: Image heights, shape (N,).
         dioptre: Shape (N,).
         weight: How much is known of each, shape (N,).
-        kernel_px: Side K.
+        side: Cells along a side.
+        cell_px: Their side.
     """
-    whole = taps.unfold(kernels, kernel_px)
+    whole = taps.unfold(kernels, side)
     # Far from a kernel's middle a little noise is a lot of variance: cut what is below a share of the peak.
     floor = 0.03 * whole.amax((-2, -1), keepdim=True)
     cut = (whole - floor).clamp_min(0)
     cut = cut / cut.sum((-2, -1), keepdim=True)
-    found = find_moments(cut)
+    found = find_moments(cut) * cut.new_tensor([cell_px, cell_px, cell_px**2, cell_px**2])
     ends = torch.stack((dioptre.min(), dioptre.max()))
     even, steps = _powers(radius, dioptre, ends)
-    columns = (even[:, :, None] * steps[:, None, :]).flatten(1)
     used = weight > 0
+    places = len(dioptre[used].unique())
+    narrowest = 1.0 if places >= MANY_DEPTHS else FEW_NARROWEST
+    steps = steps * (torch.arange(DIOPTRE_POWERS + 1) < places)
+    columns = (even[:, :, None] * steps[:, None, :]).flatten(1)
     variance = found[:, 2:]
     coefficients = []
     for axis in range(2):
@@ -110,7 +122,7 @@ def fit_moments(kernels: Tensor, radius: Tensor, dioptre: Tensor, weight: Tensor
     return Moments(
         centroid.reshape(shape),
         torch.stack([one.reshape(shape) for one in coefficients]),
-        variance[used].amin(0).maximum(torch.tensor(2 * PIXEL_VARIANCE)),
+        (narrowest * variance[used].amin(0)).maximum(torch.tensor(2 * PIXEL_VARIANCE)),
         variance[used].amax(0),
         ends,
     )

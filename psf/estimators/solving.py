@@ -13,20 +13,19 @@ from torch import Tensor
 
 from . import taps
 from .mixing import Mixing
+from .parallel import map_parts
 from .priors import Prior
 
 # Stiffness of the spring, in units of the mean stiffness of a node's taps.
 SPRING = 20.0
+# Blocks of one matrix product.
+BLOCKS_AT_ONCE = 64
 ROUNDS = 5
 STEPS = 40
 # A step that brings less than this per node, in units of chi squared, is the last one.
 TOLERANCE = 0.02
 
 Check = Callable[[], None]
-
-
-class NotConvexError(ArithmeticError):
-    """More noise was taken off the sums than there was: the squared error has no least value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +40,7 @@ class Quadratic:
         slots: From nodes to slots.
         light: Right-hand side per slot, shape (S, T), float32.
         nodes: How many.
+        threads: Of matrix products; torch itself should use one.
     """
 
     gram: Tensor
@@ -50,12 +50,14 @@ class Quadratic:
     slots: Mixing
     light: Tensor
     nodes: int
+    threads: int = 1
 
     def at_slots(self, kernels: Tensor) -> Tensor:
         """The form's matrix times kernels at slots, shape (S, T)."""
         n = len(self.gram)
         both = torch.stack((kernels[self.right], kernels[self.left]), -1)
-        product = torch.bmm(self.gram, both)
+        parts = list(zip(self.gram.split(BLOCKS_AT_ONCE), both.split(BLOCKS_AT_ONCE), strict=True))
+        product = torch.cat(list(map_parts(lambda part: torch.bmm(*part), parts, self.threads)))
         out = torch.zeros_like(kernels).index_add(0, self.left, product[..., 0])
         apart = (self.left != self.right).nonzero()[:, 0]
         out = out.index_add(0, self.right[apart], product[apart, :, 1])
@@ -92,7 +94,6 @@ def solve(
     *,
     check: Check | None = None,
     rounds: int = ROUNDS,
-    strict: bool = True,
 ) -> Tensor:
     """Kernels at nodes.
 
@@ -103,7 +104,6 @@ def solve(
         kernel_px: Side K.
         check: Called now and then; may raise to stop.
         rounds: How often taps are held and let go.
-        strict: Raise NotConvexError where the error has no least value, else stop there.
 
     Returns:
         Not negative, unit sum, shape (n, T).
@@ -116,8 +116,8 @@ def solve(
     stiffness = base.diagonal(dim1=1, dim2=2).mean(1) * SPRING
     for n in range(max(rounds, 1)):
         spring = stiffness[:, None] * held * count
-        inverse = invert_blocks(base, spring)
-        kernels = _descend(quadratic, prior, spring, inverse, light, kernels, count, check, strict)
+        inverse = invert_blocks(base, spring, quadratic.threads)
+        kernels = _descend(quadratic, prior, spring, inverse, light, kernels, count, check)
         if rounds == 0:
             return kernels
         now = kernels < 0
@@ -136,21 +136,22 @@ def to_unit_sum(kernels: Tensor, count: Tensor) -> Tensor:
     return torch.where(total > 1e-6, kernels / total.clamp_min(1e-6), 1 / count.sum())
 
 
-def invert_blocks(base: Tensor, spring: Tensor) -> Tensor:
-    """Inverses of blocks of shape (n, T, T) with springs of shape (n, T) on their diagonals, float32."""
-    out = torch.empty_like(base)
-    for n in range(len(base)):
+def invert_blocks(base: Tensor, spring: Tensor, threads: int = 1) -> Tensor:
+    """Inverses of blocks, shape (n, T, T), with springs, shape (n, T), on their diagonals: shape (n, T, T), float32."""
+
+    def invert(n: int) -> Tensor:
         block = base[n].double()
         block.diagonal().add_(spring[n].double())
-        level = float(block.diagonal().mean())
+        level = float(block.diagonal().mean().abs())
         for more in (1e-6, 1e-4, 1e-2, 1.0):
-            # Sums less the noise of the sharp picture need not be positive.
+            # Sums of single precision, and nodes without data, need not be positive.
             block.diagonal().add_(more * level)
             factor, bad = torch.linalg.cholesky_ex(block)
             if int(bad) == 0:
-                break
-        out[n] = torch.cholesky_inverse(factor).float()
-    return out
+                return torch.cholesky_inverse(factor).float()
+        return torch.diag(1 / block.diagonal().abs().clamp_min(1e-3 * level)).float()
+
+    return torch.stack(list(map_parts(invert, range(len(base)), threads)))
 
 
 def _descend(
@@ -162,7 +163,6 @@ def _descend(
     kernels: Tensor,
     count: Tensor,
     check: Check | None,
-    strict: bool,
 ) -> Tensor:
     """Conjugate gradients among kernels of the same sums."""
 
@@ -185,13 +185,7 @@ def _descend(
         image = product(step)
         curve = float((step.double() * image.double()).sum())
         # With such a preconditioner half the power is about what is still to be won.
-        if 0.5 * power <= TOLERANCE * len(kernels):
-            break
-        if not curve > 0:
-            if strict:
-                raise NotConvexError
-            break
-        if 0.5 * power**2 / curve <= TOLERANCE * len(kernels):
+        if not curve > 0 or 0.5 * min(power, power**2 / curve) <= TOLERANCE * len(kernels):
             break
         length = power / curve
         kernels = kernels + length * step

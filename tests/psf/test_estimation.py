@@ -1,9 +1,11 @@
+import inspect
+
 import pytest
 import torch
 
 import psf
 from psf.errors import InputError
-from psf.estimation import estimate, estimate_each, find_estimator
+from psf.estimation import METHODS, estimate, estimate_each, find_estimator
 
 
 def captures_of(focus_m):
@@ -33,3 +35,19 @@ def test_every_focus_distance_has_its_model_and_progress_runs_through():
 def test_unknown_methods_are_refused():
     with pytest.raises(InputError, match="direct"):
         find_estimator("magic")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_is_a_function_that_takes_the_same(method):
+    found = inspect.signature(find_estimator(method)).parameters
+    assert list(found) == ["captures", "options", "generator", "on_progress", "checkpoint"]
+
+
+def test_what_is_no_captures_is_refused():
+    with pytest.raises(InputError, match=r"captures: found dict, expected psf\.Captures"):
+        estimate({})
+
+
+def test_estimate_is_at_hand():
+    assert psf.estimate is estimate
+    assert psf.estimate_each is estimate_each

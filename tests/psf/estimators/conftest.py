@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from psf import Captures
+from psf.threads import limit_threads
 from psf.turning import polar_place
 
 SHAPE_PX, KERNEL_PX = (150, 200), 9
@@ -66,6 +67,13 @@ def make_captures(pairs: int = 18, patch_px: int = 32, noise: float = 0.002, see
         "focus_m": 0.5,
     }
     return Captures.from_arrays(**{**given, **changes})
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small sums are slower on many threads, on busy machines by far."""
+    with limit_threads(1):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,15 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from psf import Captures
 from psf.errors import InputError
 from psf.estimators import DirectOptions, direct, estimate_direct
+from psf.threads import limit_threads
 
-QUICK = DirectOptions(cells=7, radius_nodes=3)
+TINY = DirectOptions(cells=5, radius_nodes=2, depth_nodes=3)
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +22,9 @@ def model(captures):
 def test_known_kernels_are_recovered(model, known, radius, dioptre):
     found = model.kernels_at(radius, 1 / dioptre)[0, 0].double().numpy()
     truth = known(radius, 0.0, dioptre)
-    # Half the summed difference: 4 to 6 % of the light. Even kernels instead would be 70 % off.
-    assert 0.5 * abs(found - truth).sum() < 0.09
+    # Half the summed difference: up to 10 % of the light, as these discs grow with a kink in focus, which cells that
+    # follow a parabola do not. Even kernels instead would be 70 % off.
+    assert 0.5 * abs(found - truth).sum() < 0.11
 
 
 def test_kernels_at_a_pixel_are_turned(model, known):
@@ -38,24 +42,71 @@ def test_noise_is_found(model):
     assert model.nodes[0].noise == pytest.approx(0.002, rel=0.25)
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_result(captures, tmp_path, monkeypatch):
-    monkeypatch.setattr(direct, "CHECKPOINT_S", 0.0)
+@pytest.fixture(scope="module")
+def few():
+    """Two colours, 6 small pairs: what every run takes is all that it takes."""
+    numbers = np.random.default_rng(1)
+    sharp = numbers.random((6, 2, 24, 24))
+    around = sharp[..., 1:-3, 2:-2] + sharp[..., 3:-1, 2:-2] + sharp[..., 2:-2, 1:-3] + sharp[..., 2:-2, 3:-1]
+    blurred = 0.6 * sharp[..., 2:-2, 2:-2] + 0.1 * around
+    x0, y0 = [3, 30, 9, 18, 25, 7], [5, 2, 16, 11, 18, 3]
+    return Captures.from_arrays(sharp, blurred, x0, y0, [0.5, 0.6, 0.7, 0.8, 0.9, 1.0], (40, 50), 5, 0.7)
+
+
+@pytest.fixture(scope="module")
+def whole(few):
+    return estimate_direct(few, TINY)
+
+
+@pytest.mark.parametrize("stop_at", [3, 9, 20, 27])
+def test_a_run_that_was_stopped_goes_on_to_the_same_result(few, whole, tmp_path, monkeypatch, stop_at):
+    monkeypatch.setattr(direct, "CHECKPOINT_S", -1.0)
+    monkeypatch.setattr(direct, "CHECKPOINT_TIMES", 0.0)
     file = tmp_path / "sums.pt"
-    options = replace(QUICK, most_pixels=5000)
-    whole = estimate_direct(captures, options)
 
     def stop(done: int, total: int) -> None:
-        if done == 25:
+        assert total == 30  # two colours, 6 pairs read twice, solving as half of that
+        if done >= stop_at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        estimate_direct(captures, options, on_progress=stop, checkpoint=file)
+        estimate_direct(few, TINY, on_progress=stop, checkpoint=file)
     assert file.is_file()
-    with pytest.raises(InputError, match="another estimate"):
-        estimate_direct(captures, replace(options, most_pixels=6000), checkpoint=file)
-    again = estimate_direct(captures, options, checkpoint=file)
-    assert torch.equal(whole.nodes[0].cells, again.nodes[0].cells)
+    again = estimate_direct(few, TINY, checkpoint=file)
+    for one, other in zip(whole.nodes, again.nodes, strict=True):
+        assert torch.equal(one.cells, other.cells)
     assert not file.exists()
+
+
+def test_a_checkpoint_of_something_else_is_refused(few, tmp_path):
+    file = tmp_path / "sums.pt"
+    torch.save({"identity": "x", "nodes": []}, file)
+    with pytest.raises(InputError, match="another estimate"):
+        estimate_direct(few, TINY, checkpoint=file)
+    file.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"sums\.pt: found a file that cannot be read"):
+        estimate_direct(few, TINY, checkpoint=file)
+
+
+def test_the_number_of_threads_does_not_change_a_bit(few, whole):
+    with limit_threads(2):
+        found = estimate_direct(few, TINY)
+    assert torch.equal(found.nodes[0].cells, whole.nodes[0].cells)
+
+
+def test_sums_that_do_not_fit_take_near_depths_together(few, monkeypatch):
+    monkeypatch.setattr(direct, "MOST_BYTES", 10_000)
+    model = estimate_direct(few, TINY)
+    assert float(model.kernels_at(0.4, 0.7)[0, 0, 2, 2]) == pytest.approx(0.6, abs=0.1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_dtype_of_the_pictures_does_not_matter(few, whole, dtype):
+    seen = few.stacked()
+    pictures = (seen.sharp.numpy().astype(dtype), seen.blurred.numpy().astype(dtype))
+    places = (few.x0_px.numpy(), few.y0_px.numpy(), few.depth_m.numpy())
+    model = estimate_direct(Captures.from_arrays(*pictures, *places, (40, 50), 5, 0.7), TINY)
+    assert (model.kernels_at(0.4, 0.7) - whole.kernels_at(0.4, 0.7)).abs().max() < 0.01
 
 
 def test_several_focus_distances_are_refused(captures):
@@ -69,7 +120,6 @@ def test_several_focus_distances_are_refused(captures):
     [
         ({"cells": 4}, "cells"),
         ({"radius_nodes": 1}, "radius_nodes"),
-        ({"noise": -1.0}, "noise"),
         ({"magnification": "x"}, "magnification"),
     ],
 )

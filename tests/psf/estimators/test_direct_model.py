@@ -19,11 +19,10 @@ def make_model(**changes) -> DirectModel:
         cells=cells,
         dioptres=torch.tensor([1.0, 3.0], dtype=F64),
         radii=torch.tensor([0.0, 0.5, 1.0], dtype=F64),
-        view=View(9, 5),
+        view=View(9, 5, 2),
         fall_off=torch.tensor([1.0, 0.9, 0.7], dtype=F64),
         gain=torch.ones(4, dtype=F64),
         noise=0.01,
-        sharp_noise=0.01,
         factor=1.0,
     )
     given = {

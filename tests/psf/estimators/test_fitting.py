@@ -1,7 +1,7 @@
 import torch
 
 from psf.estimators import taps
-from psf.estimators.fitting import fit_kernels, refine_nodes, start_fit, subtract_noise, taps_side, update_light
+from psf.estimators.fitting import find_areas, fit_kernels, refine_nodes, start_fit, taps_side, update_light
 from psf.estimators.normal_equations import View, add_pair, empty_sums, lay_out
 from psf.estimators.priors import Strengths
 
@@ -19,34 +19,29 @@ def sums_of(captures, view):
 def test_gain_and_fall_off_are_found_beside_the_kernels(captures):
     from dataclasses import replace
 
-    view = View(9, 9)
+    view = View(9, 9, 4)
     radius = torch.stack([captures.radius(n) for n in range(len(captures))])[:, None]
     seen = captures.stacked()
     gain = torch.linspace(0.9, 1.2, len(captures), dtype=F64)
     blurred = seen.blurred * gain[:, None, None, None] * (1 - 0.3 * radius**2)
     changed = replace(captures, source=replace(captures.source, blurred=blurred))
     sums = sums_of(changed, view)
-    fit = fit_kernels(sums, view, start_fit(sums, sums.layout.dioptres, 4e-6, 0.0), Strengths(), rounds=3)
+    fit = fit_kernels(sums, view, start_fit(sums, sums.layout.dioptres, 4e-6), Strengths(), rounds=3)
     # Pairs of 32 px lie on all sides of the centre; few reach the corner.
     assert (fit.fall_off - torch.tensor([1, 1 - 0.075, 0.7], dtype=F64)).abs().max() < 0.04
     assert (fit.gain / gain - 1).abs().max() < 0.02
     assert float((fit.kernels @ taps.multiplicity(9).float() - 1).abs().max()) < 1e-5
 
 
-def test_noise_that_was_taken_off_can_be_given_back(captures):
-    view = View(9, 9)
-    sums = sums_of(captures, view)
-    before = sums.gram.clone()
-    subtract_noise(sums, view, 1e-3)
-    assert (before - sums.gram).abs().max() > 0.01
-    subtract_noise(sums, view, -1e-3)
-    torch.testing.assert_close(sums.gram, before, atol=1e-4, rtol=1e-4)
+def test_areas_are_those_of_the_core_and_larger_outside():
+    cells = find_areas(View(9, 9, 4), torch.tensor([0.0, 1.0], dtype=F64), torch.tensor([1.0], dtype=F64))
+    torch.testing.assert_close(cells, torch.ones(2, taps.count_taps(9)))
 
 
 def test_other_nodes_hold_the_same_kernels(captures):
-    view = View(9, 9)
+    view = View(9, 9, 4)
     sums = sums_of(captures, view)
-    fit = update_light(sums, start_fit(sums, sums.layout.dioptres, 1e-5, 0.0))
+    fit = update_light(sums, start_fit(sums, sums.layout.dioptres, 1e-5))
     finer = refine_nodes(fit, torch.linspace(0.5, 3.5, 11, dtype=F64))
     assert finer.kernels.shape[0] == 11 * 3
     torch.testing.assert_close(finer.kernels[0], fit.kernels[0])

@@ -15,3 +15,14 @@ def test_noise_on_even_light_and_ramps_is_measured(sigma):
 
 def test_no_picture_has_no_noise():
     assert find_noise_variance(torch.zeros(0, 32, 32)) == 0
+
+
+def test_a_single_small_picture_is_not_noisier_than_many():
+    g = torch.Generator().manual_seed(1)
+    found = [find_noise_variance(0.01 * torch.randn(1, 40, 40, generator=g)) ** 0.5 for _ in range(40)]
+    # Nine squares each: the mean of forty is known to 2 %, and the share that the least one has is a rule of thumb.
+    assert sum(found) / 40 == pytest.approx(0.01, rel=0.08)
+
+
+def test_pictures_too_small_to_tell_have_none():
+    assert find_noise_variance(torch.rand(2, 3, 9, generator=torch.Generator().manual_seed(2))) == 0

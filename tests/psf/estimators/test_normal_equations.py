@@ -6,6 +6,7 @@ from psf import Captures
 from psf.errors import InputError
 from psf.estimators import row_loops
 from psf.estimators.normal_equations import (
+    HEIGHT_STEPS,
     View,
     add_pair,
     empty_sums,
@@ -26,7 +27,7 @@ def small(patch: int = 14, kernel_px: int = 5) -> Captures:
 
 
 def test_sums_are_those_of_plain_loops():
-    captures, view, radii = small(), View(5, 5), torch.tensor([0.0, 0.4, 1.0], dtype=F64)
+    captures, view, radii = small(), View(5, 5, 2), torch.tensor([0.0, 0.4, 1.0], dtype=F64)
     layout = lay_out(captures, radii, 10, view)
     sums = empty_sums(layout, 3)
     for n in range(3):
@@ -38,7 +39,7 @@ def test_sums_are_those_of_plain_loops():
         pixels = usable_pixels(captures, n, view)
         sharp = captures[n].sharp[0]
         picture = np.pad((sharp - sharp.mean()).numpy(), row_loops.PAD).astype(np.float32)
-        rows = row_loops.read_rows(picture, make_places(captures, n, view, pixels).numpy(), 2, 1)[:, :-1]
+        rows = row_loops.read_rows(picture, make_places(captures, n, view, pixels).numpy(), 2, 2)[:, :-1]
         rows = torch.from_numpy(rows).double()
         for row, col, r, radius in zip(rows, *pixels[:3], strict=True):
             weight = torch.zeros(slots, dtype=F64)
@@ -47,7 +48,9 @@ def test_sums_are_those_of_plain_loops():
                     left = radii[int(layout.slot_node[slot])]
                     before = radius < 0.4
                     if left != (1.0 if before else 0.0):
-                        weight[slot] = 1 - (radius - left).abs() / (0.4 if before else 0.6)
+                        share = radius / 0.4 if before else (radius - 0.4) / 0.6
+                        share = (torch.floor(HEIGHT_STEPS * share) + 0.5) / HEIGHT_STEPS
+                        weight[slot] = share if left == (0.4 if before else 1.0) else 1 - share
             both = weight[:, None] * row
             form += both[:, :, None, None] * both
             light += both * captures[n].blurred[0, int(r), int(col)]
@@ -75,11 +78,11 @@ def test_pairs_that_hold_no_turned_kernel_are_refused():
         numbers.random((1, 15, 15)), numbers.random((1, 1, 1)), 10, 30, 1.0, (40, 50), 15, 0.7
     )
     with pytest.raises(InputError, match="hold turned kernels of 15 px"):
-        lay_out(captures, torch.tensor([0.0, 1.0], dtype=F64), 10, View(15, 15))
+        lay_out(captures, torch.tensor([0.0, 1.0], dtype=F64), 10, View(15, 15, 7))
 
 
 def test_drawn_pixels_are_the_same_for_the_same_seed():
-    captures, view, radii = small(), View(5, 5), torch.tensor([0.0, 1.0], dtype=F64)
+    captures, view, radii = small(), View(5, 5, 2), torch.tensor([0.0, 1.0], dtype=F64)
     layout = lay_out(captures, radii, 10, view)
     found = []
     for _ in range(2):

@@ -9,8 +9,9 @@ SIDE = 5
 def make(depths: int = 3, radii: int = 3):
     g = torch.Generator().manual_seed(0)
     amplitude = 0.02 + 0.02 * torch.rand(depths * radii, taps.count_taps(SIDE), generator=g)
+    area = (1 + torch.rand(amplitude.shape[1:], generator=g)).expand_as(amplitude)
     places = torch.linspace(0, 1, depths, dtype=torch.float64), torch.linspace(0, 1, radii, dtype=torch.float64)
-    return make_prior(amplitude, *places, SIDE, Strengths()), g
+    return make_prior(amplitude, area, *places, SIDE, Strengths()), g
 
 
 def test_form_is_symmetric_and_positive():
@@ -32,7 +33,7 @@ def test_blocks_are_those_of_the_form():
 
 def test_even_kernels_cost_next_to_nothing():
     prior, g = make()
-    even = torch.full((9, taps.count_taps(SIDE)), 0.03)
+    even = 0.03 * prior.area
     rough = even + 0.01 * torch.randn(even.shape, generator=g)
     assert (even * prior.apply(even)).sum() < 0.1 * (rough * prior.apply(rough)).sum()
 
@@ -40,6 +41,6 @@ def test_even_kernels_cost_next_to_nothing():
 def test_amplitude_is_never_nothing():
     kernel = torch.zeros(1, taps.count_taps(9))
     kernel[0, 4] = 1
-    amplitude = find_amplitude(kernel, 9)
+    amplitude = find_amplitude(kernel, torch.ones_like(kernel), 9)
     assert (amplitude > 0).all()
     assert amplitude.argmax() == 4

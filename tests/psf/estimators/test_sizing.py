@@ -29,9 +29,9 @@ def test_moments_follow_the_discs_they_were_fitted_to():
 def test_cells_are_fine_in_focus_and_stay_within_the_window():
     kernels, radius, dioptre, _ = discs()
     moments = sizing.fit_moments(kernels, radius, dioptre, torch.ones_like(radius), SIDE)
-    cells = sizing.find_cells(moments, torch.zeros(2, dtype=F64), torch.tensor([2.0, 0.0], dtype=F64), SIDE, 25)
+    cells = sizing.find_cells(moments, torch.zeros(2, dtype=F64), torch.tensor([2.0, 0.0], dtype=F64), SIDE)
     assert cells[0, 1] < 0.4 * cells[1, 1]
-    assert (25 / 2 * cells[:, 1] + cells[:, 0].abs() <= SIDE / 2 + 1e-9).all()
+    assert (cells[:, 3] + cells[:, 0].abs() <= SIDE / 2 + 1e-9).all()
 
 
 def test_nodes_cover_all_depths():

@@ -1,0 +1,79 @@
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+
+from psf import PSFModel
+from psf.errors import InputError
+from psf.estimators import DirectOptions
+from psf.estimators.physical import PhysicalOptions, estimate_physical
+
+DIRECT = DirectOptions(cells=9, radius_nodes=4)
+QUICK = PhysicalOptions(order=6, cells=9, most_pixels=8000, steps=4, strengths=(0.0, 0.3), direct=DIRECT)
+
+
+@pytest.fixture(scope="module")
+def model(captures):
+    return estimate_physical(captures, QUICK)
+
+
+def distance(kernels, known, places):
+    from psf.metrics import measure_l1
+
+    truth = torch.stack([torch.from_numpy(known(r, 0.0, d)) for r, d in places])
+    return float(measure_l1(kernels[:, 0].double(), truth).mean())
+
+
+PLACES = [(r, d) for r in (0.15, 0.4, 0.7) for d in (0.6, 1.2, 2.7, 3.3)]
+
+
+def test_known_discs_are_recovered(model, known):
+    radius, dioptre = torch.tensor(PLACES).double().unbind(1)
+    found = model.kernels_at(radius, 1 / dioptre)
+    assert isinstance(model, PSFModel)
+    assert torch.allclose(found.sum((-2, -1)), torch.ones(len(PLACES), 1), atol=1e-5)
+    assert distance(found, known, PLACES) < 0.12
+
+
+def test_it_becomes_a_field_that_says_so(model):
+    field = model.to_field([0.4, 1.0], [0.1, 0.5], oversample=2)
+    assert field.kernels.shape == (2, 2, 1, 18, 18)
+    assert field.provenance.arguments["method"] == "physical"
+
+
+def test_the_same_captures_give_the_same_model(captures, model):
+    again = estimate_physical(captures, QUICK)
+    assert again.is_physical == model.is_physical
+    assert torch.equal(again.nodes[0].cells, model.nodes[0].cells)
+
+
+def test_without_a_pupil_that_fits_the_direct_kernels_stay(captures, monkeypatch):
+    from psf.estimators import physical
+
+    # A judge for whom every other kernel is wrong.
+    monkeypatch.setattr(physical.Beyond, "combine", lambda self, form, cells: 2 * self.at_slots)
+    kept = estimate_physical(captures, replace(QUICK, steps=1))
+    assert kept.is_physical == (False,)
+    assert torch.equal(kept.nodes[0].cells, physical.estimate_direct(captures, DIRECT).nodes[0].cells)
+
+
+def test_progress_reaches_its_end(captures):
+    told = []
+    estimate_physical(captures, replace(QUICK, steps=1), on_progress=lambda done, total: told.append((done, total)))
+    assert told[-1][0] == told[-1][1]
+    assert all(a <= b for (a, _), (b, _) in itertools.pairwise(told))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"order": 5}, "order"),
+        ({"cells": 8}, "cells"),
+        ({"most_pixels": 10}, "most_pixels"),
+        ({"strengths": ()}, "str"),
+    ],
+)
+def test_options_are_checked(options, words):
+    with pytest.raises(InputError, match=words):
+        PhysicalOptions(**options)
