@@ -6,6 +6,8 @@ field = optics.psf_grid(lens)              # 20 depths x 20 image heights x RGB
 truth = optics.psf_at(lens, x_px, y_px, depth_m)
 """
 
+from .aiming import Aimed, aim_rays
+from .apertures import float_apertures
 from .catalogue import find_glass, list_glasses
 from .constraints import Limit, find_violations, keep_limits
 from .diffraction import WaveSampling, find_pattern
@@ -22,7 +24,7 @@ from .optimisation import Optimised, Step, optimise
 from .paraxial import Conjugate, FirstOrder, conjugate, first_order
 from .prescriptions import bundled, from_json, load, save, to_json
 from .pupil import ChiefRays, chief_rays
-from .rays import Fate, Rays, Traced
+from .rays import Fate, Loss, Rays, Traced
 from .residuals import Quality, find_residuals, judge, linearise
 from .surface import Conic, EvenAsphere, Plane, PolynomialAsphere, Shape, Surface
 from .tolerance import Tolerances, choose_tolerances, find_sensitivities, perturbed
@@ -36,6 +38,7 @@ __all__ = [
     "DEFAULT_CHANNELS",
     "FOCUS",
     "LINE_CHANNELS",
+    "Aimed",
     "ChiefRays",
     "Conic",
     "Conjugate",
@@ -48,6 +51,7 @@ __all__ = [
     "Lens",
     "LensFile",
     "Limit",
+    "Loss",
     "Medium",
     "Merit",
     "ModelGlass",
@@ -71,6 +75,7 @@ __all__ = [
     "Variables",
     "WaveSampling",
     "Wavefront",
+    "aim_rays",
     "bundled",
     "chief_rays",
     "choose_tolerances",
@@ -87,6 +92,7 @@ __all__ = [
     "find_wavefront",
     "first_order",
     "fit_zernikes",
+    "float_apertures",
     "from_json",
     "judge",
     "keep_limits",

@@ -60,6 +60,8 @@ class Perturb:
 
     Errors keep the symmetry about the axis: curvature, form in rings, thickness, index, apertures, focus. Decentre and
     tilt are not drawn. A run that was interrupted goes on with the same command; -n may grow.
+
+    Example: python -m optics perturb f2.2_fixedfocus -n 100 -o fields
     """
 
     lens: tyro.conf.Positional[str]
@@ -98,6 +100,8 @@ class Convert:
 
     Everything that was skipped or guessed is told with its line. What bends or blocks light and has no counterpart here
     is an error.
+
+    Example: python -m optics convert my_lens.zmx -o my_lens.json
     """
 
     file: tyro.conf.Positional[Path]
@@ -116,7 +120,10 @@ class Convert:
 
 @dataclass(frozen=True)
 class Report:
-    """One page with all that can be said of a lens: vector plots and tables in a single HTML file."""
+    """One page with all that can be said of a lens: vector plots and tables in a single HTML file.
+
+    Example: python -m optics report f2.2_fixedfocus -o report.html
+    """
 
     lens: tyro.conf.Positional[str]
     """A bundled name such as f2.2_fixedfocus, or a lens file."""

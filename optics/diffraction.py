@@ -29,7 +29,7 @@ from torch import Tensor
 from psf.errors import InputError
 from psf.threads import share_threads
 
-from .diffraction_loops import BETA, WIDTH, sow
+from .diffraction_loops import BETA, WIDTH, sow, tabulate_window
 from .disc import Array, DiscNodes
 from .pupil import chief_rays, dioptre_per_mm
 from .wave_maps import PHASE, L, M, WaveMaps, X, map_wavefronts
@@ -329,6 +329,7 @@ def _sum_on_grid(
             np.array([math.cos(azimuth_rad), math.sin(azimuth_rad)]),
             origin,
             step,
+            _window_table(),
             grid,
             power,
             outside,
@@ -390,6 +391,11 @@ def _sum_directly(
             c, s = along_y.cos(), along_y.sin()
             re, im = re + a @ c - b @ s, im + a @ s + b @ c
     return (re.square() + im.square()) / (1e-3 * wavelength_um) ** 2, 2 * rays.power.sum(1)
+
+
+@lru_cache(maxsize=1)
+def _window_table() -> Array:
+    return tabulate_window()
 
 
 def _window_response(angle: Array) -> Array:

@@ -67,6 +67,53 @@ def trace_packed(
     unique, which = _tell_apart(wavelength, len(position))
     dtype = position.dtype
     table = index_table(lens, unique).to(dtype)
+    kinds, terms, coefficients, c, k, semi = _columns(lens, packed, dtype)
+    how = _How(kinds, terms, semi, which, path, clip, continued_to)
+    inputs = (position, direction, c, k, coefficients, lens.vertices_mm.to(dtype), table)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
+        return _Trace.apply(*inputs, how)  # type: ignore[no-any-return]
+    return _forward(inputs, how, keep=False)[0]
+
+
+class Follower:
+    """A lens packed once, to trace many small batches of rays without gradients: what `trace_packed` does, sooner."""
+
+    def __init__(
+        self, lens: Lens, packed: Sequence[Packed], *, path: bool, clip: bool, continued_to: float, dtype: torch.dtype
+    ) -> None:
+        """Pack a lens; the arguments are those of `trace_packed`, with the rays' dtype."""
+        self.lens, self.path, self.clip, self.dtype = lens, path, clip, dtype
+        kinds, _, coefficients, c, k, semi = _columns(lens, packed, dtype)
+        self.coefficients = coefficients.detach().contiguous().numpy()
+        vertices = lens.vertices_mm.detach().to(dtype)
+        plain = [t.detach().contiguous().numpy() for t in (c, k, vertices)]
+        self.form = prepare(kinds, plain[0], plain[1], self.coefficients, plain[2], semi, clip, continued_to)
+        self.known: tuple[Tensor, Any] | None = None
+
+    def __call__(self, position: Tensor, direction: Tensor, wavelength: Tensor) -> tuple[Tensor, ...]:
+        """Trace rays of this dtype on the CPU; shapes and results as in `trace_packed`."""
+        unique, which = _tell_apart(wavelength.detach(), len(position))
+        if self.known is None or not torch.equal(self.known[0], unique):
+            table = index_table(self.lens, unique).detach().to(self.dtype).contiguous().numpy()
+            self.known = (unique.clone(), table)
+        rays = [t.detach().contiguous().numpy() for t in (position, direction)]
+        surfaces = len(self.form) - 1
+        return _run(
+            rays[0],
+            rays[1],
+            which,
+            self.known[1],
+            self.form,
+            self.coefficients,
+            surfaces,
+            self.path,
+            self.clip,
+            keep=False,
+        )[0]
+
+
+def _columns(lens: Lens, packed: Sequence[Packed], dtype: torch.dtype) -> tuple[Any, Any, Tensor, Tensor, Tensor, Any]:
+    """Kinds, largest powers, coefficients (S, P), curvatures, conic constants, semi-apertures; all others (S,)."""
     columns = UNROLLED_POWER
     kinds = np.empty(len(packed), np.int64)
     terms = np.empty(len(packed), np.int64)
@@ -81,11 +128,7 @@ def trace_packed(
     c = torch.stack([shape.curvature_per_mm for shape in packed]).to(dtype)
     k = torch.stack([shape.conic_k for shape in packed]).to(dtype)
     semi = np.array([float(surface.semi_aperture_mm.detach()) for surface in lens.surfaces], _numpy(dtype))
-    how = _How(kinds, terms, semi, which, path, clip, continued_to)
-    inputs = (position, direction, c, k, coefficients.reshape(-1, columns), lens.vertices_mm.to(dtype), table)
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
-        return _Trace.apply(*inputs, how)  # type: ignore[no-any-return]
-    return _forward(inputs, how, keep=False)[0]
+    return kinds, terms, coefficients.reshape(-1, columns), c, k, semi
 
 
 def index_table(lens: Lens, wavelength: Tensor) -> Tensor:
@@ -152,22 +195,41 @@ class _How:
 def _forward(inputs: Sequence[Tensor], how: _How, *, keep: bool) -> tuple[tuple[Tensor, ...], Any, Any]:
     position, direction, c, k, coefficients, vertices, table = (t.detach().contiguous().numpy() for t in inputs)
     form = prepare(how.kinds, c, k, coefficients, vertices, how.semi, how.clip, how.continued_to)
-    rays, surfaces, blocks = len(position), len(c), -(-len(position) // LANES)
+    outputs, ways = _run(
+        position, direction, how.which, table, form, coefficients, len(c), how.path, how.clip, keep=keep
+    )
+    return outputs, form, ways
+
+
+def _run(
+    position: Any,
+    direction: Any,
+    which: Any,
+    table: Any,
+    form: Any,
+    coefficients: Any,
+    surfaces: int,
+    path: bool,
+    clip: bool,
+    *,
+    keep: bool,
+) -> tuple[tuple[Tensor, ...], Any]:
+    """Trace with everything prepared: what `trace_packed` returns, and the way of every ray to every surface."""
+    rays, blocks, dtype = len(position), -(-len(position) // LANES), position.dtype
     landed, heading = np.empty_like(position), np.empty_like(position)
-    opl, at, why = np.empty(rays, c.dtype), np.empty(rays, np.int64), np.empty(rays, np.int64)
-    path = np.empty((rays if how.path else 0, surfaces, 3), c.dtype)
-    ways = np.empty((blocks if keep else 0, surfaces, LANES), c.dtype)
+    opl, at, why = np.empty(rays, dtype), np.empty(rays, np.int64), np.empty(rays, np.int64)
+    crossings = np.empty((rays if path else 0, surfaces, 3), dtype)
+    ways = np.empty((blocks if keep else 0, surfaces, LANES), dtype)
     bad: list[int] = []
 
     def run(begin: int, end: int) -> None:
-        given = (position, direction, how.which, table, form, coefficients, how.clip)
-        bad.append(trace_blocks(begin, end, *given, landed, heading, opl, at, why, path, ways))
+        given = (position, direction, which, table, form, coefficients, clip)
+        bad.append(trace_blocks(begin, end, *given, landed, heading, opl, at, why, crossings, ways))
 
     _share(run, blocks)
     if sum(bad):
         raise InputError("rays", f"{sum(bad)} {BAD_RAYS}", "finite rays with unit directions")
-    outputs = tuple(torch.from_numpy(array) for array in (landed, heading, opl, at, why, path))
-    return outputs, form, ways
+    return tuple(torch.from_numpy(array) for array in (landed, heading, opl, at, why, crossings)), ways
 
 
 def _share(run: Callable[[int, int], None], pieces: int, worth: int = _BLOCKS_WORTH_A_THREAD) -> None:

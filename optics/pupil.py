@@ -16,30 +16,36 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from psf.errors import InputError
 
+from .ellipses import enclose
 from .glass import AIR
-from .rays import Rays, Traced
+from .rays import Fate, Rays, Traced
 from .surface import Plane, Surface
-from .tracing import trace
+from .tracing import make_follower
 
 if TYPE_CHECKING:
     from .lens import Lens
 
 _FAN = 257
 _STEEPEST_SINE = 0.98
+# A ray that makes this cosine with the axis has no slope to speak of: 89.9 degrees.
+_FLATTEST_COSINE = 1.7e-3
 _NEWTON_STEPS = 8
+_END_BISECTIONS = 30
 # Bundles at the corner end in tips: fewer half lines than this pass them by.
 _RIM_ANGLES = 37
+# Rays on the line that is searched for light where the chief ray has none.
+_SEARCH = 121
 # Step of the chief-ray angle (as a sine) for the Jacobian of the mapping; its error is of second order.
 _JACOBIAN_STEP = 1e-4
 # The field on the axis is taken this far off it (in half diagonals), where the crossing with the axis is defined.
 AXIS_RADIUS = 1e-5
+
+Follow = Callable[[Rays], Traced]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,27 +131,26 @@ def chief_rays(lens: Lens, radii: Tensor, moved: Lens | None = None) -> ChiefRay
         InputError: No chief ray reaches an image height.
     """
     target = radii.clamp_min(AXIS_RADIUS) * lens.sensor.half_diagonal_mm
-    rear, front = _behind_stop(lens), _before_stop(lens)
+    rear, front = (make_follower(part, clip=False) for part in (_behind_stop(lens), _before_stop(lens)))
     wavelength = torch.tensor(lens.reference_wavelength_um, dtype=target.dtype, device=target.device)
     with torch.no_grad():
-        sine = _solve_sine(rear, target, wavelength, lens)
-    rate = (_landing(rear, sine + 1e-6, wavelength) - _landing(rear, sine - 1e-6, wavelength)).detach() / 2e-6
+        sine = _solve_sine(rear, front, target, wavelength, lens)
+        high, low = _landings(rear, wavelength, sine + 1e-6, sine - 1e-6)
     # The last Newton step stays attached: it carries the derivative of the root.
-    sine = sine - (_landing(rear, sine, wavelength) - target) / rate
+    sine = sine - (_landings(rear, wavelength, sine)[0] - target) * (2e-6 / (high - low))
     step = torch.minimum(torch.full_like(sine, _JACOBIAN_STEP), 0.5 * sine.detach())
-    slope, height = _object_ray(front, sine, wavelength)
-    (s1, h1), (s0, h0) = _object_ray(front, sine + step, wavelength), _object_ray(front, sine - step, wavelength)
-    sensor = rear if moved is None else _behind_stop(moved)
-    landing_rate = (_landing(sensor, sine + step, wavelength) - _landing(sensor, sine - step, wavelength)) / (2 * step)
+    (slope, s1, s0), (height, h1, h0) = _object_rays(front, wavelength, sine, sine + step, sine - step)
+    sensor = rear if moved is None else make_follower(_behind_stop(moved), clip=False)
+    landing, beyond, before = _landings(sensor, wavelength, sine, sine + step, sine - step)
     return ChiefRays(
         radius_mm=target,
-        landing_mm=_landing(sensor, sine, wavelength),
+        landing_mm=landing,
         slope=slope,
         height_mm=height,
         crossing_mm=-height / slope,
         angle_rate=(torch.atan(s1) - torch.atan(s0)) / (2 * step),
         height_rate_mm=(h1 - h0) / (2 * step),
-        landing_rate_mm=landing_rate,
+        landing_rate_mm=(beyond - before) / (2 * step),
     )
 
 
@@ -194,13 +199,16 @@ def find_ellipses(lens: Lens, chief: ChiefRays, depths_mm: Tensor, wavelengths_u
         waves = torch.stack([wavelengths_um.min(), wavelengths_um.max()])
         z, t = chief.crossing_mm.detach(), chief.slope.detach()
         q = dioptre_per_mm(z[:, None], depths[None, :])
-        count = len(z)
+        count, through = len(z), make_follower(lens)
 
-        def alive(u: Tensor, v: Tensor) -> Tensor:  # (R, 2, 2, A)
+        def follow(u: Tensor, v: Tensor) -> Traced:  # (R, 2, 2, A)
             rays = bundle_rays(
                 z[:, None, None, None], t[:, None, None, None], u, v, q[:, :, None, None], waves[None, None, :, None]
             )
-            return trace(lens, rays).alive
+            return through(rays)
+
+        def alive(u: Tensor, v: Tensor) -> Tensor:
+            return follow(u, v).alive
 
         def rims(start: Tensor, angle: Tensor, halvings: int) -> tuple[Tensor, Tensor]:
             # How far light comes from `start`, at least and at most; (R, 2, 2, A).
@@ -222,14 +230,14 @@ def find_ellipses(lens: Lens, chief: ChiefRays, depths_mm: Tensor, wavelengths_u
         # A chief ray may pass close to the rim, and a bundle at the corner is narrow: first its middle and its aspect,
         # then half lines that are even over an ellipse of that shape.
         angles = torch.linspace(0, math.pi, _RIM_ANGLES, dtype=z.dtype, device=z.device)
-        start = _starts(alive, lens, chief, scale, angles)
+        start = _starts(follow, lens, chief, scale, angles)
         inner, outer = rims(start, angles[[0, _RIM_ANGLES // 2, -1]], 5)
         start = start + 0.5 * (inner[..., :1] - inner[..., 2:])
         aspect = 2 * outer[..., 1:2] / (outer[..., :1] + outer[..., 2:])
         even = torch.atan2(aspect * torch.sin(angles), torch.cos(angles))
         _, outer = rims(start, even, 9)
         u, v = (t.reshape(count, -1) for t in (start + outer * torch.cos(even), outer * torch.sin(even)))
-        centre, a, b = _enclosing_ellipses(u.cpu().numpy(), v.cpu().numpy())
+        centre, a, b = enclose(u.cpu().double().numpy(), v.cpu().double().numpy())
         margin = 1.015
         return Ellipses(
             torch.from_numpy(centre).to(z), torch.from_numpy(a * margin).to(z), torch.from_numpy(b * margin).to(z)
@@ -240,12 +248,13 @@ def _pupil_semi_mm(lens: Lens) -> float:
     """Half the diameter of the entrance pupil, by a ray near the axis: it keeps height times slope between pupils."""
     semi = lens.surfaces[lens.stop_surface - 1].semi_aperture_mm.detach()
     sine = semi.new_full((1,), _JACOBIAN_STEP)
-    slope, _ = _object_ray(_before_stop(lens), sine, semi.new_tensor(lens.reference_wavelength_um))
+    front = make_follower(_before_stop(lens), clip=False)
+    (slope,), _ = _object_rays(front, semi.new_tensor(lens.reference_wavelength_um), sine)
     return float(semi * sine / slope.abs())
 
 
 def _starts(
-    alive: Callable[[Tensor, Tensor], Tensor],
+    follow: Callable[[Tensor, Tensor], Traced],
     lens: Lens,
     chief: ChiefRays,
     scale: float,
@@ -253,64 +262,56 @@ def _starts(
 ) -> Tensor:
     """Position u of a ray inside each bundle, shape (R, 2, 2, 1): the chief ray, or the middle of a coarse search."""
     zero = torch.zeros(len(chief.slope), 2, 2, 1, dtype=angles.dtype, device=angles.device)
-    good = alive(zero, zero)
+    good = follow(zero, zero).alive
     if bool(good.all()):
         return zero
-    steps = torch.linspace(-3 * scale, 3 * scale, 121, dtype=angles.dtype, device=angles.device)
-    u = steps.expand(len(chief.slope), 2, 2, 121)
-    found = alive(u, torch.zeros_like(u))
+    steps = torch.linspace(-3 * scale, 3 * scale, _SEARCH, dtype=angles.dtype, device=angles.device)
+    u = steps.expand(len(chief.slope), 2, 2, _SEARCH)
+    traced = follow(u, torch.zeros_like(u))
+    found = traced.alive
     count = found.sum(-1, keepdim=True)
     lost = (count == 0).flatten(1).any(1)
     if bool(lost.any()):
-        radius = float(chief.radius_mm.detach()[lost][0]) / lens.sensor.half_diagonal_mm
-        raise InputError(f"lens {lens.name}", f"no ray at radius {radius:.3g}", "light at every radius of the sensor")
+        row = int(lost.nonzero()[0])
+        radius = float(chief.radius_mm.detach()[row]) / lens.sensor.half_diagonal_mm
+        lost_all = (~found[row].any(-1)).nonzero()[0]
+        own = replace(
+            traced, lost_at=traced.lost_at[row][tuple(lost_all)], lost_why=traced.lost_why[row][tuple(lost_all)]
+        )
+        text = f"no ray at radius {radius:.3g} (of {_SEARCH} tried, {' and '.join(map(str, own.losses()[:2]))})"
+        raise InputError(f"lens {lens.name}", text, "light at every radius of the sensor")
     # The middle ray of those that pass, not their mean, which need not pass.
     order = found.cumsum(-1)
     middle = (order >= (count + 1) // 2).to(torch.int8).argmax(-1, keepdim=True)
     return torch.where(good, zero, u.gather(-1, middle))
 
 
-def _enclosing_ellipses(
-    u: NDArray[np.float64], v: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Smallest ellipses round points (R, N) and their mirror images in v, by Khachiyan's ascent on the dual weights."""
-    weights = np.full(u.shape, 1.0 / u.shape[1])
-    unit = np.abs(u).max() + np.abs(v).max()
-    x, y = u / unit, v / unit
-    for _ in range(200):
-        # With the mirror images the weighted mean has v = 0 and the matrix is diagonal in (u - centre, v).
-        centre = (weights * x).sum(1, keepdims=True)
-        xx = (weights * (x - centre) ** 2).sum(1, keepdims=True)
-        yy = (weights * y**2).sum(1, keepdims=True)
-        distance = (x - centre) ** 2 / xx + y**2 / yy
-        if distance.max() < 2.01:
-            break
-        weights *= distance / 2
-        weights /= weights.sum(1, keepdims=True)
-    grow = np.sqrt(distance.max(1))
-    return unit * centre[:, 0], unit * np.sqrt(xx[:, 0]) * grow, unit * np.sqrt(yy[:, 0]) * grow
-
-
-def _solve_sine(rear: Lens, target: Tensor, wavelength: Tensor, lens: Lens) -> Tensor:
+def _solve_sine(rear: Follow, front: Follow, target: Tensor, wavelength: Tensor, lens: Lens) -> Tensor:
     fan = torch.linspace(0, _STEEPEST_SINE, _FAN, dtype=target.dtype, device=target.device)
     traced = _from_stop(rear, fan, wavelength)
     x = traced.position_mm[:, 0]
     rising = torch.cat([x.new_ones(1, dtype=torch.bool), x[1:] > x[:-1]])
-    good = (traced.alive & rising).to(torch.int8).cumprod(0).bool()
+    good = (traced.alive & _seen(_from_stop(front, -fan, wavelength)) & rising).to(torch.int8).cumprod(0).bool()
     last = int(good.sum()) - 1
+    fan, x = fan[: max(last, 0) + 1], x[: max(last, 0) + 1]
+    if last >= 1 and float(target.max()) > float(x[last]):
+        # Chief rays end somewhere behind the last one of the fan.
+        fan, x = _with_end(rear, front, fan, x, wavelength)
+        last = len(fan) - 1
     if last < 1 or float(target.max()) > float(x[last]):
-        bad = target[target > x[max(last, 0)]]
+        bad = target[target > x[-1]]
         radius = float((bad if len(bad) else target)[0]) / lens.sensor.half_diagonal_mm
-        reached = max(float(x[max(last, 0)]), 0.0)
         found = f"no chief ray at radius {radius:.3g} (image height {radius * lens.sensor.half_diagonal_mm:.4g} mm)"
-        raise InputError(f"lens {lens.name}", found, f"image heights up to {reached:.4g} mm, where chief rays end")
-    right = torch.searchsorted(x[: last + 1].contiguous(), target).clamp(1, last)
+        reached = max(float(x[-1]), 0.0)
+        why = _why_it_ends(lens, rear, front, fan[-1:] + 1e-4, wavelength)
+        raise InputError(f"lens {lens.name}", found, f"image heights up to {reached:.4g} mm: beyond, {why}")
+    right = torch.searchsorted(x.contiguous(), target).clamp(1, last)
     x0, x1, low, high = x[right - 1], x[right], fan[right - 1], fan[right]
     sine = low + (high - low) * (target - x0) / (x1 - x0)
     for _ in range(_NEWTON_STEPS):
         step = 1e-6
-        rate = (_landing(rear, sine + step, wavelength) - _landing(rear, sine - step, wavelength)) / (2 * step)
-        new = (sine - (_landing(rear, sine, wavelength) - target) / rate).clamp(low, high)
+        here, ahead, back = _landings(rear, wavelength, sine, sine + step, sine - step)
+        new = (sine - (here - target) * (2 * step) / (ahead - back)).clamp(low, high)
         done = bool((new - sine).abs().max() < 1e-13)
         sine = new
         if done:
@@ -318,21 +319,60 @@ def _solve_sine(rear: Lens, target: Tensor, wavelength: Tensor, lens: Lens) -> T
     return sine
 
 
-def _from_stop(part: Lens, sine: Tensor, wavelength: Tensor) -> Traced:
+def _seen(front: Traced) -> Tensor:
+    """Whether rays out of the stop leave the lens's front, and at less than 90 degrees from the axis; shape (N,)."""
+    return front.alive & (front.direction[:, 2] > _FLATTEST_COSINE)
+
+
+def _with_end(rear: Follow, front: Follow, fan: Tensor, x: Tensor, wavelength: Tensor) -> tuple[Tensor, Tensor]:
+    """A fan of chief rays (N,) and its image heights (N,) with the very last ray of all appended."""
+    low, high = fan[-1:], (fan[-1:] + (fan[-1] - fan[-2])).clamp_max(1 - 1e-9)
+    reached = x[-1:]
+    for _ in range(_END_BISECTIONS):
+        middle = 0.5 * (low + high)
+        traced = _from_stop(rear, middle, wavelength)
+        height = traced.position_mm[:, 0]
+        ok = traced.alive & _seen(_from_stop(front, -middle, wavelength)) & (height > reached)
+        low, high, reached = (
+            torch.where(ok, middle, low),
+            torch.where(ok, high, middle),
+            torch.where(ok, height, reached),
+        )
+    if not bool(reached > x[-1]):
+        return fan, x
+    return torch.cat([fan, low]), torch.cat([x, reached])
+
+
+def _why_it_ends(lens: Lens, rear: Follow, front: Follow, sine: Tensor, wavelength: Tensor) -> str:
+    """What becomes of the chief ray with this sine (1,) in the stop."""
+    behind, before = _from_stop(rear, sine, wavelength), _from_stop(front, -sine, wavelength)
+    # The entry plane is number 1 of both parts.
+    if not bool(behind.alive):
+        return f"it is {Fate(int(behind.lost_why)).words} {lens.stop_surface + int(behind.lost_at) - 2}"
+    if not bool(before.alive):
+        return f"it is {Fate(int(before.lost_why)).words} {lens.stop_surface - int(before.lost_at) + 1}"
+    if not bool(_seen(before)):
+        return "it comes from 90 degrees to the axis or more"
+    return "image heights fall again"
+
+
+def _from_stop(part: Follow, sine: Tensor, wavelength: Tensor) -> Traced:
     zero = torch.zeros_like(sine)
     direction = torch.stack([sine, zero, (1 - sine * sine).sqrt()], dim=-1)
-    return trace(part, Rays(torch.zeros_like(direction), direction, wavelength), clip=False)
+    return part(Rays(torch.zeros_like(direction), direction, wavelength))
 
 
-def _landing(part: Lens, sine: Tensor, wavelength: Tensor) -> Tensor:
-    return _from_stop(part, sine, wavelength).position_mm[:, 0]
+def _landings(part: Follow, wavelength: Tensor, *sines: Tensor) -> tuple[Tensor, ...]:
+    """Image heights, shapes (R,), of chief rays by their sines in the stop, shapes (R,)."""
+    return _from_stop(part, torch.cat(sines), wavelength).position_mm[:, 0].chunk(len(sines))
 
 
-def _object_ray(front: Lens, sine: Tensor, wavelength: Tensor) -> tuple[Tensor, Tensor]:
-    """Slope dx/dz in object space and x at the first vertex; the front part is traced backwards, z reversed."""
-    traced = _from_stop(front, -sine, wavelength)
+def _object_rays(front: Follow, wavelength: Tensor, *sines: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Slopes dx/dz in object space and x at the first vertex; the front part is traced backwards, z reversed."""
+    traced = _from_stop(front, -torch.cat(sines), wavelength)
     direction = traced.direction
-    return -direction[:, 0] / direction[:, 2], traced.position_mm[:, 0]
+    slopes, heights = -direction[:, 0] / direction[:, 2], traced.position_mm[:, 0]
+    return slopes.chunk(len(sines)), heights.chunk(len(sines))
 
 
 def _entry(lens: Lens, thickness_mm: Tensor) -> Surface:

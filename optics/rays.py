@@ -20,6 +20,38 @@ class Fate(IntEnum):
     TOTAL_REFLECTION = 3
     NOT_CONVERGED = 4  # a crossing may exist, but none was found to tolerance
 
+    @property
+    def words(self) -> str:
+        """What happened, as words that go on with the surface's number: "clipped by the aperture of surface"."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Fate.ALIVE: "alive behind surface",
+    Fate.CLIPPED: "clipped by the aperture of surface",
+    Fate.MISSED: "past surface",
+    Fate.TOTAL_REFLECTION: "totally reflected at surface",
+    Fate.NOT_CONVERGED: "without a crossing to tolerance at surface",
+}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Rays that one surface took for one reason; as a text, "12 rays clipped by the aperture of surface 3".
+
+    Attributes:
+        surface: Its number, from 1.
+        why: What became of them.
+        count: How many.
+    """
+
+    surface: int
+    why: Fate
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.count} ray{'s' * (self.count != 1)} {self.why.words} {self.surface}"
+
 
 @dataclass(frozen=True, eq=False)
 class Rays:
@@ -89,3 +121,16 @@ class Traced:
     lost_at: Tensor
     lost_why: Tensor
     path_mm: Tensor | None = None
+
+    def losses(self) -> tuple[Loss, ...]:
+        """Where rays were lost and why, the most frequent first; empty where all are alive."""
+        lost = self.lost_at > 0
+        pairs = torch.stack([self.lost_at[lost], self.lost_why[lost]], dim=1)
+        found, counts = pairs.unique(dim=0, return_counts=True)
+        rows = [Loss(int(at), Fate(int(why)), int(n)) for (at, why), n in zip(found, counts, strict=True)]
+        return tuple(sorted(rows, key=lambda loss: (-loss.count, loss.surface)))
+
+    def reasons(self) -> list[str]:
+        """One phrase per ray, in the order of the flattened rays: "" or "totally reflected at surface 5"."""
+        pairs = zip(self.lost_at.flatten().tolist(), self.lost_why.flatten().tolist(), strict=True)
+        return [f"{Fate(why).words} {at}" if at else "" for at, why in pairs]

@@ -21,7 +21,7 @@ from torch import Tensor
 from psf.errors import InputError
 
 from .forms import NEAR_RIM
-from .packed import BAD_RAYS, index_table, pack, trace_packed
+from .packed import BAD_RAYS, Follower, index_table, pack, trace_packed
 from .rays import Fate, Rays, Traced
 from .surface import Packed, Shape
 
@@ -68,6 +68,39 @@ def trace(lens: Lens, rays: Rays, *, path: bool = False, clip: bool = True) -> T
         )
     else:
         results = trace_plainly(lens, position, direction, wavelength, path=path, clip=clip)
+    return _shaped(results, shape, len(lens.surfaces), path=path)
+
+
+def make_follower(lens: Lens, *, path: bool = False, clip: bool = True) -> Callable[[Rays], Traced]:
+    """`trace` for many small batches of rays through one lens: what can be done once is done here.
+
+    Args:
+        lens: The lens.
+        path: As in `trace`.
+        clip: As in `trace`.
+
+    Returns:
+        Rays to where they end. Where gradients are recorded, and for rays of another dtype or device than the lens's,
+        it is `trace` itself.
+    """
+    packed, unit = pack(lens), lens.vertices_mm
+    if packed is None or unit.device.type != "cpu" or unit.dtype not in (torch.float64, torch.float32):
+        return lambda rays: trace(lens, rays, path=path, clip=clip)
+    follower = Follower(lens, packed, path=path, clip=clip, continued_to=CONTINUED_TO, dtype=unit.dtype)
+
+    def follow(rays: Rays) -> Traced:
+        given = (rays.position_mm, rays.direction, rays.wavelength_um)
+        alike = given[0].dtype == unit.dtype and given[0].device == unit.device
+        if torch.is_grad_enabled() or not alike:
+            return trace(lens, rays, path=path, clip=clip)
+        wavelength = given[2] if given[2].ndim == 0 else given[2].reshape(-1)
+        results = follower(given[0].reshape(-1, 3), given[1].reshape(-1, 3), wavelength)
+        return _shaped(results, given[0].shape[:-1], len(lens.surfaces), path=path)
+
+    return follow
+
+
+def _shaped(results: tuple[Tensor, ...], shape: torch.Size, surfaces: int, *, path: bool) -> Traced:
     landed, heading, opl, lost_at, lost_why, crossings = results
     return Traced(
         position_mm=landed.reshape(*shape, 3),
@@ -76,7 +109,7 @@ def trace(lens: Lens, rays: Rays, *, path: bool = False, clip: bool = True) -> T
         alive=(lost_at == 0).reshape(shape),
         lost_at=lost_at.reshape(shape),
         lost_why=lost_why.reshape(shape),
-        path_mm=crossings.reshape(*shape, len(lens.surfaces), 3) if path else None,
+        path_mm=crossings.reshape(*shape, surfaces, 3) if path else None,
     )
 
 

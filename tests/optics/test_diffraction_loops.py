@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from optics.diffraction_loops import BETA, WIDTH, find_rims, window_values
+from optics.diffraction_loops import BETA, WIDTH, find_rims, tabulate_window, window_values
 from optics.disc import DiscNodes
 
 NODES = DiscNodes(6, 8)
@@ -40,7 +40,7 @@ def test_of_two_surfaces_the_nearer_rim_counts():
 @pytest.mark.parametrize("at", [10.0, 10.25, 10.5, 10.99])
 def test_the_window_stands_round_its_place_and_carries_any_wave(at):
     values = np.empty(WIDTH)
-    first = window_values(at, values)
+    first = window_values(at, tabulate_window(), values)
     cells = first + np.arange(WIDTH)
     assert (np.abs(cells - at) <= WIDTH / 2).all()
     # Sown and read as a wave of a quarter turn per cell, the most that occurs, it is that wave times the response.
@@ -50,3 +50,12 @@ def test_the_window_stands_round_its_place_and_carries_any_wave(at):
         response = (window * np.cos(angle * t)).sum() * (t[1] - t[0])
         found = (values * np.exp(1j * angle * cells)).sum()
         assert abs(found / response - np.exp(1j * angle * at)) < 1e-5
+
+
+@pytest.mark.parametrize("at", [3.6, 4.0, 4.4999, 4.5, 4.50001, 7.123])
+def test_the_tabulated_window_is_the_window(at):
+    values = np.empty(WIDTH)
+    first = window_values(at, tabulate_window(), values)
+    z = (first + np.arange(WIDTH) - at) * 2 / WIDTH
+    exact = np.exp(BETA * (np.sqrt(np.maximum(1 - z * z, 0)) - 1))
+    assert np.abs(values - exact).max() < 1e-7

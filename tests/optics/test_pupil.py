@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from optics.geometric import relative_illumination
 from optics.glass import AIR, ConstantIndex
+from optics.grid import psf_grid
 from optics.lens import LINE_CHANNELS, Lens, Sensor
 from optics.paraxial import first_order
 from optics.prescriptions import bundled, load
@@ -18,6 +20,24 @@ from optics.tracing import trace
 from psf.errors import InputError
 
 F64 = torch.float64
+WIDE = sorted(path.stem for path in (Path(__file__).parents[1] / "data" / "wide_lenses").glob("*.json"))
+
+
+def wide_lens(name):
+    return load(Path(__file__).parents[1] / "data" / "wide_lenses" / f"{name}.json")
+
+
+def stretched(lens, factor):
+    """The lens behind a sensor with larger pixels."""
+    return replace(lens, sensor=replace(lens.sensor, pitch_um=factor * lens.sensor.pitch_um))
+
+
+def opened(lens, factor):
+    """The lens with a larger stop, all else alike."""
+    name = f"surface{lens.stop_surface}.semi_aperture_mm"
+    return lens.with_parameters({name: factor * lens.parameters()[name]})
+
+
 RADII = torch.linspace(0, 1, 9, dtype=F64)
 
 
@@ -255,6 +275,75 @@ def test_ellipses_do_not_need_the_chief_ray_to_survive():
     alive = alive_in(lens, chief, ellipses, far, green, points)
     assert int(alive.sum()) > 4000
     assert float(points.norm(dim=-1)[alive].max()) < 1.0
+
+
+# Wide and fast lenses.
+
+
+def sound(lens, depths_mm, heights=9):
+    """Whether chief rays, ellipses and the rays in them are finite, and every lost ray says why."""
+    chief = chief_rays(lens, torch.linspace(0, 1, heights, dtype=F64))
+    ellipses = find_ellipses(lens, chief, depths_mm, f64([0.43, 0.66]))
+    for value in (*vars(chief).values(), *vars(ellipses).values()):
+        assert bool(value.isfinite().all())
+    assert bool((chief.slope[1:] > chief.slope[:-1]).all())
+    generator = torch.Generator().manual_seed(0)
+    points = 2 * torch.rand(heights, len(depths_mm), 1, 200, 2, generator=generator, dtype=F64) - 1
+    u = ellipses.centre_mm[:, None, None, None] + points[..., 0] * ellipses.semi_u_mm[:, None, None, None]
+    v = points[..., 1] * ellipses.semi_v_mm[:, None, None, None]
+    z, slope = chief.crossing_mm[:, None, None, None], chief.slope[:, None, None, None]
+    q = dioptre_per_mm(z, depths_mm[:, None, None])
+    traced = trace(lens, bundle_rays(z, slope, u, v, q, f64(0.55)), path=True)
+    for value in (traced.position_mm, traced.direction, traced.opl_mm, traced.path_mm):
+        assert bool(value.isfinite().all())
+    assert bool(traced.alive.flatten(2).any(-1).all())
+    assert [bool(text) for text in traced.reasons()] == (~traced.alive).flatten().tolist()
+    assert sum(loss.count for loss in traced.losses()) == int((~traced.alive).sum())
+
+
+@pytest.mark.parametrize("name", [*bundled(), *WIDE])
+def test_every_lens_takes_in_light_from_10_cm_to_infinity_without_a_nan(name):
+    lens = wide_lens(name) if name in WIDE else load(name)
+    sound(lens, 1e3 / torch.linspace(10.0, 0.0, 5, dtype=F64))
+
+
+def test_the_reference_prescriptions_take_in_light_from_10_cm_to_infinity(reference):
+    paths = sorted((reference / "prescriptions").glob("*.json"))
+    if not paths:
+        pytest.skip("no folder shared beside the repository")
+    for path in paths:
+        sound(load(path), f64([100.0, 400.0, math.inf]), heights=5)
+
+
+@pytest.mark.parametrize("name", ["double_gauss_jp1987087922", "camera_rf50mm_f1p8", "phone_us9651759"])
+def test_a_stop_that_is_far_too_large_ends_where_glass_ends(name):
+    sound(opened(load(name), 1.8), f64([300.0, math.inf]), heights=5)
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_wide_lenses_have_kernels_at_every_height_and_depth(name):
+    lens = wide_lens(name)
+    field = psf_grid(lens, [0.1, math.inf], [0.0, 0.7, 1.0])
+    assert bool(field.kernels.isfinite().all())
+    assert bool((field.transmission > 0.5).all())
+    sums = field.kernels.sum((-1, -2))
+    assert float((sums - 1).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "words"),
+    [("fisheye_168_deg", 1.2, "90 degrees"), ("wide_170_deg", 1.2, "surface [0-9]+|90 degrees|fall again")],
+)
+def test_chief_rays_that_end_in_front_of_the_stop_are_refused_with_the_reason(name, factor, words):
+    lens = wide_lens(name)
+    with pytest.raises(InputError, match=words) as caught:
+        chief_rays(stretched(lens, factor), f64([1.0]))
+    # As far as it says there are chief rays, there are.
+    text = str(caught.value)
+    reached_mm = float(text.split("image heights up to ")[1].split(" mm")[0])
+    assert reached_mm > lens.sensor.half_diagonal_mm * 0.99
+    chief = chief_rays(lens, f64([min(0.999 * reached_mm / lens.sensor.half_diagonal_mm, 1.0)]))
+    assert 60 < math.degrees(math.atan(float(chief.slope))) < 90
 
 
 # Light.

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from optics.rays import Fate, Rays
+from optics.rays import Fate, Loss, Rays, Traced
 from psf.errors import InputError
 
 POSITION, DIRECTION = torch.zeros(4, 5, 3), torch.tensor([0.0, 0.0, 1.0]).expand(4, 5, 3)
@@ -24,6 +24,27 @@ def test_fates_keep_their_numbers():
     """Files and tables hold them."""
     assert [int(fate) for fate in Fate] == [0, 1, 2, 3, 4]
     assert Fate.ALIVE == 0
+
+
+def traced(lost_at, lost_why):
+    at, why = torch.tensor(lost_at), torch.tensor(lost_why)
+    zeros = torch.zeros(*at.shape, 3)
+    return Traced(zeros, zeros, zeros[..., 0], at == 0, at, why)
+
+
+def test_losses_are_counted_by_surface_and_reason_the_most_frequent_first():
+    rays = traced([[0, 3, 3], [3, 2, 0]], [[0, 1, 1], [2, 3, 0]])
+    expected = (Loss(3, Fate.CLIPPED, 2), Loss(2, Fate.TOTAL_REFLECTION, 1), Loss(3, Fate.MISSED, 1))
+    assert rays.losses() == expected
+    assert str(rays.losses()[0]) == "2 rays clipped by the aperture of surface 3"
+    assert str(rays.losses()[1]) == "1 ray totally reflected at surface 2"
+    assert traced([0, 0], [0, 0]).losses() == ()
+
+
+def test_every_ray_has_a_reason_and_living_ones_have_none():
+    reasons = traced([[0, 3], [4, 7]], [[0, 1], [2, 4]]).reasons()
+    assert reasons[:3] == ["", "clipped by the aperture of surface 3", "past surface 4"]
+    assert reasons[3].endswith("at surface 7")
 
 
 @pytest.mark.parametrize(
