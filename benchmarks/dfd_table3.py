@@ -5,17 +5,24 @@
     python benchmarks/dfd_table3.py -o FOLDER ... --full                             the full-scale recipe, on GPUs
 
 Three rows for each of two networks: trained with one kernel for the whole sensor, with kernels for every place, and
-with these and a map of image heights. Beside them the middle of the range and, where it is installed, the classical
-rival that needs no training. --fields are those that trainings and the rival are told (estimated from photographs of
-targets); --truth are those that take the pictures of the test, which nobody is told. Without either, one lens at five
-focus distances is traced (examples/focal_stack_fields.py) and serves as both.
+with these and a map of image heights. Beside them a network on the aberration-aware cost volume, the middle of the
+range, and the classical rival that needs no training; and every one of them once more with its pictures shuffled
+against their focus distances, which must fail. --fields are those that trainings and the rival are told (estimated from
+photographs of targets); --truth are those that take the pictures of the test, which nobody is told. Without either, one
+lens at five focus distances is traced (examples/focal_stack_fields.py) and serves as both. --second are the fields of
+another lens, on which all are judged again without training.
 
     FOLDER/fields                  traced fields, where none are given
+    FOLDER/invariant               the same, with one kernel for the whole sensor
+    FOLDER/stacks, stacks_invariant    stacks to train on, with --stacks N; without, every step makes its own
     FOLDER/runs/ROW_SEED           a training each
     FOLDER/table3/table.csv        MAE and the rest by row and kind of scene; errors.png, page.png
+    FOLDER/second/table.csv        the same of the second lens
+    FOLDER/dfd_table3.csv          both in few columns: what benchmarks/results holds
     FOLDER/commands.txt            every command that was run, in order
 """
 
+import csv
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +31,10 @@ from typing import Annotated
 import tyro
 from restoration_runs import RECIPES, ROOT, Row, Runs
 
+import psf
+from learn.dfd.invariance import make_invariant
+from psf.runs import whole_file
+
 FOCUS_M = (0.5, 0.59, 0.72, 0.94, 1.415)
 NETWORKS = {"dual_dfd": "DualDfD", "defocus_net": "DefocusNet"}
 KINDS = {
@@ -31,12 +42,20 @@ KINDS = {
     "polar": ("polar field", ("--radius", "False")),
     "radius": ("polar field + image height", ("--radius", "True")),
 }
-ROWS = tuple(
-    Row(f"{title}, {name}", f"{network}_{kind}", ("--network", network, *options))
-    for network, title in NETWORKS.items()
-    for kind, (name, options) in KINDS.items()
+ROWS = (
+    *(
+        Row(f"{title}, {name}", f"{network}_{kind}", ("--network", network, *options))
+        for network, title in NETWORKS.items()
+        for kind, (name, options) in KINDS.items()
+    ),
+    Row("cost volume, polar field", "cost_volume_polar", ("--network", "cost_volume", "--radius", "False")),
 )
 RIVAL = "likelihood"
+# Of tables, what the results' file keeps.
+KEPT = (
+    "method", "scene", "seeds", "scenes", "mae_m", "median_m", "mae_dpt", "delta1", "centre_mae_m", "middle_mae_m",
+    "corner_mae_m", "edge_mae_m", "away_mae_m", "edge_mae_dpt", "away_mae_dpt", "time_s",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,6 +68,10 @@ class Args:
     """What trainings and the rival are told, one field file for each focus distance."""
     truth: tuple[Path, ...] = ()
     """What takes the pictures of the test; by default --fields."""
+    second: tuple[Path, ...] = ()
+    """Fields of another lens, on which all rows are judged as well."""
+    stacks: int | None = None
+    """Train on so many stacks that are made once, instead of fresh ones in each step."""
     photos: Path | None = None
     """Photographs for textures of the trainings; without: procedural ones."""
     test_photos: Path | None = None
@@ -60,7 +83,7 @@ class Args:
     steps: int | None = None
     """Of each training, instead of the recipe's."""
     width: int | None = None
-    """Of both networks, instead of the recipe's."""
+    """Of both published networks, instead of the recipe's."""
     window: tuple[int, int] | None = None
     """Of the trainings, instead of the recipe's."""
     test_window: tuple[int, int] = (128, 128)
@@ -99,19 +122,50 @@ class DepthRuns(Runs):
         assert args is not None
         if self.network(row, seed).is_file():
             return
-        words: list[object] = ["--fields", *self.fields, "--recipe", self.recipe, "--seed", seed, *row.options]
+        is_invariant = "--invariant" in row.options
+        fields, options = self.fields, list(row.options)
+        words: list[object] = []
+        if args.stacks is not None:
+            if is_invariant:
+                fields = self.make_invariant_fields()
+                options.remove("--invariant")
+            words += ["--shards", self.make_stacks(fields, "stacks_invariant" if is_invariant else "stacks")]
+        words += ["--fields", *fields, "--recipe", self.recipe, "--seed", seed, *options]
         for name in ("steps", "width", "photos"):
-            if (value := getattr(args, name)) is not None:
+            is_own = name == "width" and row.key.startswith("cost_volume")
+            if (value := getattr(args, name)) is not None and not is_own:
                 words += [f"--{name}", value]
+        if row.key.startswith("cost_volume"):
+            words += ["--width", 8]
         if args.steps is not None:
             # A warm-up that a short training has room for.
             words += ["--warmup", min(50, args.steps // 10)]
-        if args.window is not None:
+        if args.window is not None and args.stacks is None:
             words += ["--window", *args.window]
         self.call("learn.dfd", "train", "-o", self.network(row, seed).parent, *words)
 
+    def make_stacks(self, fields: tuple[Path, ...], name: str) -> Path:
+        """The stored stacks of some fields; what is there already takes a moment."""
+        args = self.args
+        assert args is not None
+        words: list[object] = ["--settings", self.recipe, "-n", args.stacks, "--workers", args.jobs]
+        words += ["--window", *args.window] if args.window is not None else []
+        words += ["--photos", args.photos] if args.photos is not None else []
+        self.call("learn.dfd", "make-stacks", "--fields", *fields, "-o", self.folder / name, *words)
+        return self.folder / name
+
+    def make_invariant_fields(self) -> tuple[Path, ...]:
+        """Files of the fields with one kernel for the whole sensor, those that are not there yet."""
+        folder = self.folder / "invariant"
+        folder.mkdir(exist_ok=True)
+        paths = tuple(folder / path.name for path in self.fields)
+        for path, own in zip(paths, self.fields, strict=True):
+            if not path.is_file():
+                make_invariant(psf.load(own)).save(path)
+        return paths
+
     def judge(self, rows: list[Row]) -> None:
-        """The table."""
+        """The tables."""
         args = self.args
         assert args is not None
         models = [
@@ -120,16 +174,32 @@ class DepthRuns(Runs):
             for seed in range(row.seeds)
             if self.network(row, seed).is_file()
         ]
-        has_rival = args.rival and importlib.util.find_spec(f"learn.dfd.{RIVAL}") is not None
-        words: list[object] = ["--methods", "middle", *([RIVAL] if has_rival else [])]
+        words: list[object] = ["--methods", "middle", *([RIVAL] if args.rival else [])]
         words += ["--model", *models] if models else []
-        words += ["--truth", *self.truth] if self.truth != self.fields else []
         words += ["--photos", args.test_photos] if args.test_photos is not None else []
+        words += ["--window", *args.test_window, "--depths", args.depths, "--others", args.others]
+        words += ["--noise", "even", "--jitter", 0, "--workers", args.jobs]
+        truth = ["--truth", *self.truth] if self.truth != self.fields else []
         scenes = ["one_plane", "slanted", "two_plane"]
-        words += ["--traced", *args.traced, "--judge", *scenes, "traced"] if args.traced else ["--judge", *scenes]
-        words += ["--window", *args.test_window, "--depths", args.depths, "--others", args.others, "--shuffled"]
-        words += ["--noise", "even", "--jitter", 0]
-        self.call("learn.dfd", "evaluate", "--fields", *self.fields, "-o", self.folder / "table3", *words)
+        traced = ["--traced", *args.traced, "--judge", *scenes, "traced"] if args.traced else ["--judge", *scenes]
+        table = self.folder / "table3"
+        self.call("learn.dfd", "evaluate", "--fields", *self.fields, "-o", table, *words, *truth, *traced, "--shuffled")
+        tables = {"own": table}
+        if args.second:
+            tables["second"] = self.folder / "second"
+            fields = ["--fields", *args.second, "-o", tables["second"], "--judge", *scenes]
+            self.call("learn.dfd", "evaluate", *fields, *words, "--any-camera")
+        write_results(tables, self.folder / "dfd_table3.csv")
+
+
+def write_results(tables: dict[str, Path], path: Path) -> None:
+    """The columns worth keeping of all tables, with the lens before them."""
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["lens", *KEPT])
+        for lens, folder in tables.items():
+            with (folder / "table.csv").open(newline="", encoding="utf-8") as table:
+                writer.writerows([lens, *(row[name] for name in KEPT)] for row in csv.DictReader(table))
 
 
 def main(args: Args) -> None:

@@ -1,6 +1,7 @@
 """How a picture lies on the sensor: its window, the whole sensor squeezed into it, and the scale of another focus."""
 
 import math
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -8,8 +9,12 @@ from torch import Tensor
 from psf import InputError, PolarPSFField
 
 PADDINGS = ("reflect", "replicate", "zeros", "circular")
+Reading = Literal["sinc", "cubic"]
 # Free parameter of the cubic through the samples; -1/2 is Catmull-Rom, exact for parabolas.
 CUBIC = -0.5
+# Samples on either side of a place that the windowed sinc weighs. Half way between samples it leaves 0.996 of a wave of
+# 4 px and 0.97 of one of 2.5 px; the cubic 0.88 and 0.45.
+LOBES = 6
 
 
 def place_window(
@@ -68,12 +73,13 @@ def magnify(
     image_shape_px: tuple[int, int],
     window: tuple[int, int],
     padding: str = "reflect",
+    reading: Reading = "sinc",
 ) -> tuple[Tensor, Tensor]:
     """Picture and depth map as a focus of another image scale sees them: what was at p is at m p from the centre.
 
-    The picture is read by cubic interpolation through its samples, the depth map at the nearest pixel, so that no
-    depth lies between a surface and what is behind it. Differentiable in `image`. Light keeps its value: a constant
-    stays constant.
+    The picture is read between its samples, the depth map at the nearest pixel, so that no depth lies between a surface
+    and what is behind it. Differentiable in `image`. Light keeps its value: a constant stays constant. Scales are meant
+    to be near 1: a picture that shrinks much is not smoothed first.
 
     Args:
         image: Linear light, shape (B, C, H, W).
@@ -83,6 +89,9 @@ def magnify(
         window: Sensor pixel (x0_px, y0_px) of the picture's first column and row.
         padding: What stands outside the frame, for m below 1 or a window off the centre: "reflect", "replicate",
             "zeros" or "circular". For depth "zeros" is "replicate".
+        reading: "sinc": a windowed sinc of 12 samples, which softens nothing that a lens shows but rings for 6 px
+            beside edges that are sharp to the pixel. "cubic": 4 samples and a third of the time; softens by as much as
+            a tenth of a dioptre of defocus may do.
 
     Returns:
         Both in the shapes that they had.
@@ -91,6 +100,8 @@ def magnify(
         raise InputError("magnification", magnification, "a positive number")
     if padding not in PADDINGS:
         raise InputError("padding", repr(padding), "one of " + ", ".join(map(repr, PADDINGS)))
+    if reading not in get_args(Reading):
+        raise InputError("reading", repr(reading), " or ".join(map(repr, get_args(Reading))))
     if magnification == 1:
         return image, depth_m
     for axis, start_px, sensor_px in ((-1, window[0], image_shape_px[1]), (-2, window[1], image_shape_px[0])):
@@ -101,19 +112,33 @@ def magnify(
         place = centre + (place - centre) / magnification
         first = place.floor()
         part = place - first
-        taps = [(first + k).long() for k in (-1, 0, 1, 2)]
-        weights = _cubic_weights(part).to(image.dtype)
+        weights = (_cubic_weights(part) if reading == "cubic" else weigh_sinc(part)).to(image.dtype)
+        taps = [(first + k).long() for k in range(1 - len(weights) // 2, len(weights) // 2 + 1)]
         shape = [1] * image.ndim
         shape[axis] = size
         read = image.new_zeros(image.shape)
         for tap, weight in zip(taps, weights, strict=True):
             index, inside = _pad_index(tap, size, padding)
             share = (weight * inside).reshape(shape)
-            read = read + share * image.index_select(axis, index)
+            read = torch.addcmul(read, share, image.index_select(axis, index))
         image = read
         nearest, _ = _pad_index((place + 0.5).floor().long(), size, "replicate" if padding == "zeros" else padding)
         depth_m = depth_m.index_select(axis, nearest.to(depth_m.device))
     return image, depth_m
+
+
+def weigh_sinc(part: Tensor) -> Tensor:
+    """How much each sample around a place counts, by a sinc windowed with its own main lobe (Lanczos).
+
+    Args:
+        part: How far places lie behind a sample, 0 to 1, shape (N,).
+
+    Returns:
+        Of the samples from 1 - LOBES to LOBES, shape (2 LOBES, N); their sum is 1.
+    """
+    distance = torch.arange(1 - LOBES, LOBES + 1, dtype=part.dtype, device=part.device)[:, None] - part
+    shares = torch.sinc(distance) * torch.sinc(distance / LOBES)
+    return shares / shares.sum(0)
 
 
 def _cubic_weights(part: Tensor) -> Tensor:

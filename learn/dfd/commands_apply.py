@@ -141,7 +141,7 @@ def open_estimator(options: ApplyDepthOptions, fields: Sequence[PolarPSFField]) 
         return open_untrained(str(options.method), fields)
     estimator: NetworkEstimator = load_estimator(
         options.model,
-        magnifications=[one.magnification for one in fields],
+        fields=fields,
         any_camera=options.any_camera,
         device=options.device,
     )

@@ -166,7 +166,7 @@ def open_estimators(
             load_estimator(
                 path,
                 name=row,
-                magnifications=[one.magnification for one in believed],
+                fields=believed,
                 mirrored=options.mirrored,
                 any_camera=options.any_camera,
             )

@@ -43,9 +43,9 @@ class TrainDepthOptions(StackOptions):
     invariant: bool = False
     """Make fresh stacks with one round kernel for each depth, the mean over the sensor, instead of the fields' own."""
     network: Kind | None = None
-    """defocus_net or dual_dfd (defocus_net)."""
+    """defocus_net, dual_dfd, or cost_volume, which is given residuals of the fields' kernels (defocus_net)."""
     width: int | None = None
-    """Channels of its first layers (16 of defocus_net, 32 of dual_dfd)."""
+    """Channels of its first layers (16 of defocus_net, 32 of dual_dfd, 8 of cost_volume)."""
     radius: bool | None = None
     """Whether it is told the image height of every pixel (True)."""
     head: Head | None = None

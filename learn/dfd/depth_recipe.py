@@ -43,7 +43,7 @@ class DepthRecipe:
     Attributes:
         network: Which.
         width: Channels of its first layers; None: as published.
-        with_radius: Whether it is told the image height of every pixel.
+        with_radius: Whether it is told the image height of every pixel; a "cost_volume" never is.
         head: What its result is linear in, "dioptres" or "metres"; errors are minimised in that.
         blur_unit_px: RMS radius of a kernel that DefocusNet's maps of blur call 1. Smaller ones weigh blur more in the
             loss: as much as depth where blur reaches this.
@@ -78,7 +78,7 @@ class DepthRecipe:
             kind=self.network,
             width=WIDTHS[self.network] if self.width is None else self.width,
             pictures=pictures,
-            with_radius=self.with_radius,
+            with_radius=self.with_radius and self.network != "cost_volume",
             head=self.head,
             depth_m=self.settings.depth_m,
         )

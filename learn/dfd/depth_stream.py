@@ -4,22 +4,27 @@ Step s of a training takes the stacks s B to s B + B - 1 of an endless list: mad
 in a new order in every epoch. So a run that goes on finds its place, with any number of ranks and workers.
 """
 
+import io
 import json
 import os
 import tarfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from psf import InputError
-from psf.runs import make_generator, read_settings
+from psf.runs import make_generator, read_settings, whole_file
 
 from ..sample_stream import IndexStream
 from ..shards import decode_sample, list_shards, read_about
 from .alignment import align_sample
+from .cost_volume import CostVolume
+from .focal_stacks import view_stack
 from .stack_files import decode_stack
 from .stack_samples import StackBatch, StackSample, collate
 from .stack_synthesis import StackSynthesis, draw_stack
@@ -60,6 +65,29 @@ class StackShelf:
             raise InputError(str(path), f"no stack {key}", "the one that it counts")
         return decode_stack(decode_sample(raw))
 
+    def read_costs(self, number: int, sample: StackSample, volume: CostVolume) -> Tensor:
+        """Residuals of one stack, kept beside the shards once they are found: finding them takes longer than a step.
+
+        Args:
+            number: Of the stack.
+            sample: As `read` gives it.
+            volume: The candidates.
+
+        Returns:
+            Shape (Z, h, w).
+        """
+        file = self.folder / f"costs-{volume.fingerprint}" / f"{self.places[number][1]}.npy"
+        if file.is_file():
+            kept: Tensor = torch.from_numpy(np.load(file))
+            return kept
+        costs = volume.find(view_stack(sample))
+        file.parent.mkdir(exist_ok=True)
+        content = io.BytesIO()
+        np.save(content, costs.numpy())
+        with whole_file(file) as part:
+            part.write_bytes(content.getvalue())
+        return costs
+
 
 @dataclass(frozen=True, eq=False)
 class DepthStream(IndexStream):
@@ -69,20 +97,27 @@ class DepthStream(IndexStream):
         source: What makes them, or where they lie.
         seed: Of the order of stored ones.
         magnifications: Image scale of each picture, if they are to be aligned.
+        volume: Candidate depths whose residuals come with the pictures, if a network wants them.
     """
 
     source: StackSynthesis | StackShelf
     seed: int = 0
     magnifications: tuple[float, ...] | None = None
+    volume: CostVolume | None = None
 
     def make(self, index: int) -> StackSample:
         """Stack `index` of the endless list."""
         if isinstance(self.source, StackShelf):
             epoch, place = divmod(index, len(self.source))
             order = torch.randperm(len(self.source), generator=make_generator(self.seed, epoch))
-            sample = self.source.read(int(order[place]))
+            number = int(order[place])
+            sample = self.source.read(number)
+            if self.volume is not None:
+                sample = replace(sample, costs=self.source.read_costs(number, sample, self.volume))
         else:
             sample = draw_stack(self.source, index)
+            if self.volume is not None:
+                sample = replace(sample, costs=self.volume.find(view_stack(sample)))
         return sample if self.magnifications is None else align_sample(sample, self.magnifications)
 
     @property

@@ -17,17 +17,22 @@ from render import encode_srgb
 from ..sample_stream import make_loader
 from ..trainer.tasks import Evaluation, Measured
 from .alignment import align_sample, find_aligned
+from .cost_volume import CostVolume
 from .depth_colours import colour_depth
 from .depth_metrics import measure_depth
 from .depth_notes import make_depth_notes
 from .depth_recipe import DepthRecipe
 from .depth_stream import DepthStream, StackShelf
-from .networks import DefocusNet, DepthConfig, DualDfDNet, make_depth_network, save_depth_network, to_depth_m, to_place
+from .estimators import open_volume
+from .focal_stacks import view_stack
+from .networks import DepthConfig, make_depth_network, save_depth_network, to_depth_m, to_place
 from .networks.checkpoints import DepthNetwork, hash_depth_network
 from .stack_samples import StackBatch, StackSample, collate
 from .stack_synthesis import StackSynthesis, draw_stack
 
 SHOWN, GAP_PX = 4, 4
+# A training's windows have one kernel in each square of this side: little is lost, and time is won.
+TRAINED_CORE_PX = 64
 EVALUATED_AT_ONCE = 4
 # Stacks of a training are numbered from 0 by its seed; its own evaluation takes those of another seed.
 OWN_EVALUATION = 1_000_003
@@ -43,6 +48,7 @@ class DepthTask:
         shelf: Stored stacks to train on instead.
         evaluation: Fixed stacks, a few in a batch.
         start: A network of the recipe's shape to begin with; None: a new one.
+        volume: Candidate depths, of a network that is given their residuals.
     """
 
     recipe: DepthRecipe
@@ -50,6 +56,7 @@ class DepthTask:
     shelf: StackShelf | None = None
     evaluation: tuple[StackBatch, ...] = ()
     start: DepthNetwork | None = None
+    volume: CostVolume | None = None
 
     @property
     def config(self) -> DepthConfig:
@@ -99,6 +106,7 @@ class DepthTask:
             source=self.shelf or self.synthesis,
             seed=self.recipe.settings.seed,
             magnifications=self.magnifications,
+            volume=self.volume,
             batch=batch,
             rank=rank,
             ranks=ranks,
@@ -109,11 +117,11 @@ class DepthTask:
         return loader
 
     def measure(self, network: nn.Module, batch: StackBatch, *, with_slopes: bool) -> Measured:
-        """Error of the place (squared, of DualDfD absolute), and squared error of the blur where that is found."""
+        """Absolute error of the place; of DefocusNet its square, and that of the blur beside it."""
         found = network(*take_inputs(self.config, batch))
         seen = self.find_seen(batch)
         error = found.place.float() - to_place(batch.depth_m, self.config)
-        if self.recipe.network == "dual_dfd":
+        if found.blur is None:
             depth = _mean_of(error.abs(), seen)
             return Measured(depth, {"depth": depth.detach()})
         depth = _mean_of(error.square(), seen)
@@ -167,7 +175,7 @@ class DepthTask:
 
     def save(self, network: nn.Module, path: Path, step: int) -> None:
         """Write the network with what its user must know of its training."""
-        if not isinstance(network, DefocusNet | DualDfDNet):
+        if not isinstance(network, DepthNetwork):
             raise InputError("network", type(network).__name__, "a depth network")
         optics = self.synthesis.optics
         notes = make_depth_notes(optics, self.synthesis.describe(), aligned=self.recipe.align, steps=step)
@@ -175,8 +183,17 @@ class DepthTask:
 
 
 def take_inputs(config: DepthConfig, batch: StackBatch) -> tuple[Tensor, Tensor, Tensor | None]:
-    """What a network is given of a batch: pictures, focus distances, and image heights if it wants them."""
-    return batch.stack, batch.focus_m, batch.radius if config.with_radius else None
+    """What a network is given of a batch: pictures (or residuals), focus distances, and image heights if it wants them.
+
+    Args:
+        config: Of the network.
+        batch: With residuals, if the network is a "cost_volume".
+    """
+    if config.kind != "cost_volume":
+        return batch.stack, batch.focus_m, batch.radius if config.with_radius else None
+    if batch.costs is None:
+        raise InputError("batch.costs", None, "residuals of candidate depths, which a cost_volume network is given")
+    return batch.costs, batch.focus_m, None
 
 
 def open_depth_task(
@@ -219,6 +236,11 @@ def open_depth_task(
         chosen = list(evaluation)[:evaluation_count]
         if evaluation_count and not chosen:
             raise InputError("evaluation", "no stacks", "at least one")
+    if recipe.network == "cost_volume":
+        fields = synthesis.optics.fields
+        volume = open_volume(fields, task.config, core_px=TRAINED_CORE_PX, from_window=True)
+        task = replace(task, volume=volume)
+        chosen = [replace(one, costs=volume.find(view_stack(one))) for one in chosen]
     if (scales := task.magnifications) is not None:
         chosen = [align_sample(one, scales) for one in chosen]
     batches = [chosen[n : n + EVALUATED_AT_ONCE] for n in range(0, len(chosen), EVALUATED_AT_ONCE)]

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,9 +20,10 @@ from torch.nn import functional
 from psf import InputError, PolarPSFField
 
 from .alignment import align_pictures
+from .cost_volume import CostVolume, open_cost_volume
 from .depth_notes import DepthNotes, read_depth_notes
 from .focal_stacks import FocalStack, check_focus
-from .networks import load_depth_network, to_depth_m
+from .networks import CostVolumeNet, DepthConfig, load_depth_network, to_depth_m
 from .networks.checkpoints import DepthNetwork, check_stack, hash_depth_network
 
 # A spread over mirrored views that halves the confidence, and over how many pixels it is gathered.
@@ -84,6 +85,7 @@ class NetworkEstimator:
         magnifications: Image scale of each picture, by the fields that are believed; by default those of the training.
         mirrored: Whether to look at mirrored stacks too; else every pixel is as sure as any other.
         any_camera: Take stacks of another sensor and other focus distances all the same.
+        volume: Candidate depths by the fields that are believed, of a network that is given their residuals.
     """
 
     name: str
@@ -92,17 +94,19 @@ class NetworkEstimator:
     magnifications: tuple[float, ...] | None = None
     mirrored: bool = True
     any_camera: bool = False
+    volume: CostVolume | None = None
 
     @property
     def fingerprint(self) -> str:
         """Hash of the weights and of how they are used."""
-        told = repr((hash_depth_network(self.network), self.magnifications, self.mirrored))
+        believed = self.magnifications if self.volume is None else self.volume.fingerprint
+        told = repr((hash_depth_network(self.network), believed, self.mirrored))
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     @property
     def reach_px(self) -> int:
-        """Of the network."""
-        return self.network.reach_px
+        """Of the network, and of the residuals that it is given."""
+        return self.network.reach_px + (0 if self.volume is None else self.volume.reach_px)
 
     @torch.no_grad()
     def estimate(self, stack: FocalStack) -> DepthEstimate:
@@ -113,26 +117,33 @@ class NetworkEstimator:
         """
         self.check(stack)
         weight = next(self.network.parameters())
-        pictures = stack.encoded(self.notes.encoding).pictures
-        if self.notes.aligned:
-            scales = self.magnifications or self.notes.magnifications
-            pictures = align_pictures(pictures, scales, stack.image_shape_px, stack.window_px)
-        inputs = (pictures.to(weight), stack.radius.to(weight) if self.network.config.with_radius else None)
-        depth_m = self._run(*inputs, stack.focus_m.to(weight), ()).to(stack.pictures)
+        focus_m = stack.focus_m.to(weight)
+        if self.volume is not None:
+            seen, radius = self.volume.find(stack).to(weight), None
+        else:
+            seen = stack.encoded(self.notes.encoding).pictures
+            if self.notes.aligned:
+                scales = self.magnifications or self.notes.magnifications
+                seen = align_pictures(seen, scales, stack.image_shape_px, stack.window_px)
+            seen = seen.to(weight)
+            radius = stack.radius.to(weight) if self.network.config.with_radius else None
+        depth_m = self._run(seen, radius, focus_m, ()).to(stack.pictures)
         if not self.mirrored:
             return DepthEstimate(depth_m=depth_m, confidence=torch.ones_like(depth_m))
         views = [depth_m]
         for axes in ((-1,), (-2,), (-2, -1)):
-            views.append(self._run(*inputs, stack.focus_m.to(weight), axes).to(stack.pictures))
+            views.append(self._run(seen, radius, focus_m, axes).to(stack.pictures))
         return DepthEstimate(depth_m=depth_m, confidence=_find_confidence(torch.stack(views)))
 
     def for_camera(self, fields: Sequence[PolarPSFField]) -> "NetworkEstimator":
-        """The same weights; all that they are told of a camera is the image scale of each picture.
+        """The same weights, told the image scale of each picture; residuals are those of the other fields.
 
         Args:
             fields: One for each focus distance.
         """
-        return replace(self, magnifications=tuple(one.magnification for one in fields), any_camera=True)
+        scales = tuple(one.magnification for one in fields)
+        volume = None if self.volume is None else self.volume.for_camera(fields)
+        return replace(self, magnifications=scales, volume=volume, any_camera=True)
 
     def check(self, stack: FocalStack) -> None:
         """Refuse a stack that the network is not for."""
@@ -146,12 +157,13 @@ class NetworkEstimator:
                 height, width = stack.image_shape_px
                 expected = f"{notes.image_shape_px[1]} x {notes.image_shape_px[0]} px, as {self.name} was trained for"
                 raise InputError("stack", f"a sensor of {width} x {height} px", expected)
-        if notes.aligned and len(self.magnifications or notes.magnifications) != len(stack.pictures):
-            found = f"{len(self.magnifications or notes.magnifications)} image scales"
+        scales = self.magnifications or notes.magnifications
+        if self.volume is None and notes.aligned and len(scales) != len(stack.pictures):
+            found = f"{len(scales)} image scales"
             raise InputError("fields", found, f"{len(stack.pictures)}, one for each picture")
 
     def _run(self, pictures: Tensor, radius: Tensor | None, focus_m: Tensor, axes: tuple[int, ...]) -> Tensor:
-        """Depth (1, h, w) from a mirrored view, mirrored back."""
+        """Depth (1, h, w) from a mirrored view of pictures or of residuals, mirrored back."""
         seen = pictures.flip(axes)[None] if axes else pictures[None]
         heights = None if radius is None else (radius.flip(axes) if axes else radius)[None]
         check_stack(self.network, seen, focus_m[None], heights)
@@ -250,6 +262,7 @@ def load_estimator(
     *,
     name: str = "",
     magnifications: Sequence[float] | None = None,
+    fields: Sequence[PolarPSFField] | None = None,
     mirrored: bool = True,
     any_camera: bool = False,
     device: torch.device | str = "cpu",
@@ -259,20 +272,41 @@ def load_estimator(
     Args:
         path: Its file.
         name: By default the network's kind.
-        magnifications: As in `NetworkEstimator`, and so are the others.
+        magnifications: As in `NetworkEstimator`, and so are the others; by default those of `fields`, if given.
+        fields: That are believed of the camera; a "cost_volume" network cannot do without.
         mirrored: As there.
         any_camera: As there.
         device: Where to run it.
     """
     saved = load_depth_network(path, device=device)
+    config, scales = saved.network.config, magnifications
+    volume = None
+    if fields is not None and scales is None:
+        scales = [one.magnification for one in fields]
+    if isinstance(saved.network, CostVolumeNet):
+        if fields is None:
+            raise InputError("fields", None, f"those of the camera: {path} is given residuals of their kernels")
+        volume = open_volume(fields, config)
     return NetworkEstimator(
-        name=name or saved.network.config.kind,
+        name=name or config.kind,
         network=saved.network,
         notes=read_depth_notes(saved.notes, str(path)),
-        magnifications=None if magnifications is None else tuple(magnifications),
+        magnifications=None if scales is None else tuple(scales),
         mirrored=mirrored,
         any_camera=any_camera,
+        volume=volume,
     )
+
+
+def open_volume(fields: Sequence[PolarPSFField], config: DepthConfig, **options: Any) -> CostVolume:
+    """The candidate depths whose residuals a "cost_volume" network is given.
+
+    Args:
+        fields: Of the camera.
+        config: Of the network.
+        options: As `open_cost_volume` takes them.
+    """
+    return open_cost_volume(fields, depth_m=config.depth_m, candidates=config.candidates, **options)
 
 
 def _find_confidence(views_m: Tensor) -> Tensor:

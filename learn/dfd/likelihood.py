@@ -1,51 +1,22 @@
 """The depth that explains a focal stack best, by kernels that are known: no training and no idea of textures.
 
-At a candidate depth the kernels K_i of all pictures at a place are known, and the pictures must be the same unknown
-sharp one behind them: I_i = K_i S + noise. At every frequency the best S leaves the residual
-
-    sum over i of |I_i - K_i S|^2 = sum over pairs of |I_i K_j - I_j K_i|^2 / sum over k of |K_k|^2,
-
-which noise alone makes as large at one depth as at another, so that blurrier candidates do not win by smoothing. It is
-summed around every pixel, and its least value over candidates, refined by a parabola in dioptres, tells the depth.
+Residuals of candidate depths (`cost_volume`) are summed around every pixel, and their least value, refined by a
+parabola in dioptres, tells the depth.
 """
 
 import hashlib
-import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from psf import InputError, PolarPSFField
-from psf.metrics import find_rms_radius_px
-from psf.threads import limit_threads
 
-from ..field_files import hash_field
-from .alignment import find_aligned
+from .cost_volume import CORE_PX, CostVolume, open_cost_volume
 from .estimators import TYPICAL_DPT, DepthEstimate
-from .focal_stacks import FocalStack, check_fields
-from .stack_optics import open_optics
+from .focal_stacks import FocalStack
 
-# Candidates are as dense as lets the blur of no picture change by more than this between two: the residual is a
-# parabola over so little.
-STEP_PX, FEWEST, MOST = 0.08, 12, 96
-# Side of the squares that share a kernel, and what they see around themselves beyond a kernel's half.
-CORE_PX, SPREAD_PX = 32, 8
-# Kernels at so many squares at a time.
-SQUARES = 4
-# Sides within which light from outside the pictures counts: nothing there, everything after so many pixels.
-UNSURE_PX, SURE_PX = 3.0, 11.0
-# Frequencies, in cycles per pixel. Below the first, where pictures have most power, what a model gets wrong (kernels
-# that change within a square, gains) outweighs noise; above the second, pictures that
-# a cubic interpolation has scaled are softer than their kernels say (a tenth of their contrast).
-LOW, HIGH = 0.08, 0.25
-# Share of sum |K|^2 below which frequencies are noise in all pictures.
-FLOOR = 1e-4
-# Half the taps of resampling, by a windowed sinc: a cubic one would blur as much as a tenth of a dioptre does.
-TAPS = 6
 # Residuals of neighbours and of channels hang together: so much of their number counts as independent.
 INDEPENDENT = 0.1
 
@@ -55,40 +26,32 @@ class LikelihoodEstimator:
     """Finds the most likely depth of every pixel; `open_likelihood` makes one.
 
     Attributes:
-        fields: Of the camera at every focus distance, the nearest first, single precision.
-        depths_m: Candidates, descending, evenly spaced in dioptres, shape (Z,).
-        window_px: Side of the square whose area the (Gaussian) neighbourhood of a pixel has.
-        interpolation: Of kernels between stored depths and radii, as in `PolarPSFField.at`.
+        volume: Candidates, and the camera.
         name: The row of a table.
     """
 
-    fields: tuple[PolarPSFField, ...]
-    depths_m: Tensor
-    window_px: int
-    interpolation: str = "linear"
+    volume: CostVolume
     name: str = "likelihood"
 
     @property
     def fingerprint(self) -> str:
         """Hash of the fields and of how they are used."""
-        used = (STEP_PX, CORE_PX, SPREAD_PX, UNSURE_PX, SURE_PX, LOW, HIGH, FLOOR, TAPS, INDEPENDENT)
-        told = repr(
-            ([hash_field(one) for one in self.fields], self.depths_m.tolist(), self.window_px, self.interpolation, used)
-        )
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((self.volume.fingerprint, INDEPENDENT)).encode()).hexdigest()[:16]
 
     @property
     def reach_px(self) -> int:
-        """What is seen around a square, and the neighbourhood."""
-        return self._halo_px + math.ceil(1.5 * self._sigma_px)
+        """What is seen around a pixel."""
+        return self.volume.reach_px
 
     def for_camera(self, fields: Sequence[PolarPSFField]) -> "LikelihoodEstimator":
-        """The same for another camera.
+        """The same for another camera, at all depths that it knows.
 
         Args:
             fields: One for each focus distance.
         """
-        return open_likelihood(fields, window_px=self.window_px, interpolation=self.interpolation, name=self.name)
+        own = self.volume
+        volume = open_cost_volume(fields, window_px=own.window_px, core_px=own.core_px, interpolation=own.interpolation)
+        return replace(self, volume=volume)
 
     @torch.no_grad()
     def estimate(self, stack: FocalStack) -> DepthEstimate:
@@ -97,9 +60,8 @@ class LikelihoodEstimator:
         Args:
             stack: Of the fields' sensor and focus distances, in either encoding.
         """
-        # Black pictures fit everything without rest.
-        residuals = self.find_residuals(stack).clamp_min(1e-20)
-        nearness = 1 / self.depths_m.to(residuals)
+        residuals = self.volume.find(stack)
+        nearness = 1 / self.volume.depths_m.to(residuals)
         best = residuals.argmin(0)
         inner = best.clamp(1, len(nearness) - 2)
         before, here, after = (residuals.gather(0, (inner + n)[None])[0] for n in (-1, 0, 1))
@@ -113,118 +75,9 @@ class LikelihoodEstimator:
         depth_m = 1 / place
         return DepthEstimate(depth_m=depth_m[None].to(stack.pictures), confidence=confidence[None].to(stack.pictures))
 
-    def find_residuals(self, stack: FocalStack) -> Tensor:
-        """Mean square residual around every pixel, of pictures whose mean is 1, summed over pictures and channels.
-
-        Args:
-            stack: As in `estimate`.
-
-        Returns:
-            Shape (Z, h, w).
-        """
-        check_fields(stack, self.fields)
-        linear = stack.encoded("linear")
-        pictures, trust = self._prepare(linear)
-        height, width = stack.shape_px
-        size = CORE_PX + 2 * self._halo_px
-        taper, band = _make_taper(size, SPREAD_PX).to(pictures), _make_band(size).to(pictures)
-        # Squares lie on the sensor's grid, so that tiles of a picture see the same ones.
-        tops, lefts = (
-            range(-(start % CORE_PX), side, CORE_PX)
-            for start, side in zip(stack.window_px[::-1], (height, width), strict=True)
-        )
-        corners = [(top, left) for top in tops for left in lefts]
-        found = pictures.new_zeros((len(self.depths_m), height, width))
-        threads = torch.get_num_threads()
-
-        @torch.no_grad()
-        def fill(part: Sequence[tuple[int, int]]) -> None:
-            kernels = self._read_kernels(stack, part)
-            for m, (top, left) in enumerate(part):
-                rows, columns = (
-                    _mirror(torch.arange(start - self._halo_px, start - self._halo_px + size), side)
-                    for start, side in ((top, height), (left, width))
-                )
-                light = pictures[..., rows[:, None], columns[None, :]]
-                light = (light - light.mean((-2, -1), keepdim=True)) * taper
-                transfers = self._transform([one[m] for one in kernels], size)
-                power = _project(torch.fft.rfft2(light) * band, transfers, size, self._halo_px)
-                down = slice(max(0, -top), min(CORE_PX, height - top))
-                across = slice(max(0, -left), min(CORE_PX, width - left))
-                own = (slice(top + down.start, top + down.stop), slice(left + across.start, left + across.stop))
-                found[:, own[0], own[1]] = power[:, down, across]
-
-        # Threads take whole squares: torch's own would wait for each other after every small step.
-        parts = [corners[n : n + SQUARES] for n in range(0, len(corners), SQUARES)]
-        with limit_threads(1), ThreadPoolExecutor(threads) as pool:
-            list(pool.map(fill, parts))
-        return _smooth(found * trust, self._sigma_px) / _smooth(trust, self._sigma_px)
-
-    @property
-    def _halo_px(self) -> int:
-        half = max(one.kernel_px for one in self.fields) // 2
-        return 8 * math.ceil((half + SPREAD_PX) / 8)
-
-    @property
-    def _sigma_px(self) -> float:
-        # The area under a Gaussian's square is that of the square.
-        return self.window_px / math.sqrt(4 * math.pi)
-
-    def _prepare(self, stack: FocalStack) -> tuple[Tensor, Tensor]:
-        """Pictures at the first one's image scale without vignetting and gains, (N, 3, h, w), and trust (1, h, w)."""
-        height, width = stack.shape_px
-        scales = [one.magnification for one in self.fields]
-        middle_m = 2 / float(1 / self.depths_m[0] + 1 / self.depths_m[-1])
-        rows, columns = (
-            torch.arange(side, dtype=torch.float32) + start
-            for side, start in zip((height, width), stack.window_px[::-1], strict=True)
-        )
-        aligned = []
-        for picture, field in zip(stack.pictures.to(self.fields[0].kernels), self.fields, strict=True):
-            share = field.transmission_at_pixel(columns[None, :], rows[:, None], middle_m).permute(2, 0, 1)
-            even = picture / share.clamp_min(1e-3)
-            if field.magnification != 1:
-                down, across = (
-                    _make_resampling(side, field.magnification, (sensor - 1) / 2 - start).to(even)
-                    for side, sensor, start in zip(
-                        (height, width), stack.image_shape_px, stack.window_px[::-1], strict=True
-                    )
-                )
-                even = down @ even @ across.T
-            aligned.append(even)
-        inside = find_aligned((height, width), scales, stack.image_shape_px, stack.window_px)[0]
-        trust = _find_trust(inside).to(aligned[0])[None]
-        pictures = torch.stack(aligned)
-        # An exposure that is off is a factor on all of a picture, and blurring leaves the mean.
-        means = (pictures * trust).sum((-2, -1), keepdim=True).mean(1, keepdim=True) / trust.sum()
-        return pictures / means.clamp_min(1e-6), trust
-
-    def _read_kernels(self, stack: FocalStack, corners: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """Kernels of the squares' middles at every candidate, for each field (squares, Z, 3, K, K)."""
-        height, width = stack.image_shape_px
-        middle = (CORE_PX - 1) / 2
-        y_px = torch.tensor([top + middle for top, _ in corners]) + stack.window_px[1] - (height - 1) / 2
-        x_px = torch.tensor([left + middle for _, left in corners]) + stack.window_px[0] - (width - 1) / 2
-        found = []
-        for field in self.fields:
-            scale = field.magnification
-            places = (x_px * scale + (width - 1) / 2, y_px * scale + (height - 1) / 2)
-            x_own, y_own = places[0][:, None], places[1][:, None]
-            found.append(field.at_pixel(x_own, y_own, self.depths_m[None, :], self.interpolation))
-        return found
-
-    def _transform(self, kernels: Sequence[Tensor], size: int) -> Tensor:
-        """Transfer functions at the first picture's image scale, shape (Z, N, 3, size, size // 2 + 1)."""
-        found = []
-        for own, field in zip(kernels, self.fields, strict=True):
-            # What shrinks a picture shrinks its kernels, and widens their transforms: these are read between samples.
-            waves = _make_waves(own.shape[-1], size, field.magnification)
-            found.append(waves @ own.to(waves.dtype) @ waves[: size // 2 + 1].T)
-        return torch.stack(found, 1)
-
     def _find_confidence(self, residuals: Tensor, place: Tensor, bend: Tensor, nearness: Tensor) -> Tensor:
         """From the spread of the likelihood over all candidates, and between these from the parabola."""
-        count = INDEPENDENT * 3 * (len(self.fields) - 1) * self.window_px**2
+        count = INDEPENDENT * 3 * (len(self.volume.fields) - 1) * self.volume.window_px**2
         least = residuals.amin(0)
         likelihood = torch.softmax(-0.5 * count * (residuals / least).log(), 0)
         spread = (likelihood * (nearness[:, None, None] - place).square()).sum(0)
@@ -238,6 +91,7 @@ def open_likelihood(
     *,
     depth_m: tuple[float, float] | None = None,
     window_px: int = 32,
+    core_px: int = CORE_PX,
     interpolation: str = "linear",
     name: str = "likelihood",
 ) -> LikelihoodEstimator:
@@ -246,117 +100,17 @@ def open_likelihood(
     Args:
         fields: One for each focus distance, the nearest first.
         depth_m: Nearest and farthest depth that is looked for; by default all that every field knows.
-        window_px: Pictures must agree with a depth around a pixel: in a neighbourhood as large as a square of this
-            side, 8 to 256. Larger is surer, smaller keeps edges.
-        interpolation: Of kernels between stored depths: "linear" as renderers mix them, or "sized", which is nearer to
-            a lens and serves photographs.
+        window_px: As in `open_cost_volume`, and so are the others.
+        core_px: As there.
+        interpolation: As there.
         name: The row of a table.
     """
-    own = open_optics(fields).fields
-    if isinstance(window_px, bool) or not isinstance(window_px, int) or not 8 <= window_px <= 256:
-        raise InputError("open_likelihood(window_px)", repr(window_px), "a whole number of pixels, 8 to 256")
-    if interpolation not in ("linear", "sized"):
-        raise InputError("open_likelihood(interpolation)", repr(interpolation), "'linear' or 'sized'")
-    near = min(float(1 / one.depths_m[0]) for one in own)
-    # Infinity is no number to answer.
-    far = max([1e-3 * near, *(float(1 / one.depths_m[-1]) for one in own)])
-    if not far < near:
-        raise InputError("fields", "depths that have no range in common", "fields over one range of depths")
-    if depth_m is not None:
-        if not 0 < depth_m[0] < depth_m[1]:
-            raise InputError("open_likelihood(depth_m)", depth_m, "two depths above 0, ascending")
-        if not (1 / depth_m[0] > far and 1 / depth_m[1] < near):
-            told = f"depths that the fields know, {1 / near:g} to {1 / far:g} m"
-            raise InputError("open_likelihood(depth_m)", depth_m, told)
-        near, far = min(near, 1 / depth_m[0]), max(far, 1 / depth_m[1])
-    depths_m = 1 / torch.linspace(far, near, _count_candidates(own, near, far), dtype=torch.float64)
-    return LikelihoodEstimator(
-        fields=own, depths_m=depths_m.float(), window_px=window_px, interpolation=interpolation, name=name
-    )
-
-
-def _count_candidates(fields: Sequence[PolarPSFField], near: float, far: float) -> int:
-    probe_m = 1 / torch.linspace(far, near, 33)
-    spans = []
-    for field in fields:
-        radius_px = find_rms_radius_px(field.at(0.0, probe_m)[:, len(field.channels) // 2])
-        spans.append(float(radius_px.amax() - radius_px.amin()))
-    return min(max(math.ceil(max(spans) / STEP_PX) + 1, FEWEST), MOST)
-
-
-def _project(light: Tensor, transfers: Tensor, size: int, halo_px: int) -> Tensor:
-    """Residual power (Z, CORE_PX, CORE_PX) of spectra (N, 3, ...) under transfer functions (Z, N, 3, ...)."""
-    energy = transfers.abs().square().sum(1)
-    sharp = (transfers.conj() * light).sum(1) / (energy + FLOOR * transfers.shape[1])
-    left = torch.fft.irfft2(light - transfers * sharp[:, None], s=(size, size))
-    core = slice(halo_px, halo_px + CORE_PX)
-    power: Tensor = left[..., core, core].square().sum((1, 2))
-    return power
-
-
-def _make_waves(side: int, size: int, scale: float) -> Tensor:
-    """exp(-2 pi i f x / scale) for the frequencies of `size` and the places of a kernel, shape (size, side)."""
-    frequency = torch.fft.fftfreq(size, dtype=torch.float64) / scale
-    # The last one of half a spectrum is positive there.
-    frequency[size // 2] = 0.5 / scale
-    place = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
-    angle = -2 * math.pi * frequency[:, None] * place
-    return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
-
-
-def _make_resampling(side: int, scale: float, centre: float) -> Tensor:
-    """Matrix (side, side) that reads a line at `scale` times each place from its centre, by a windowed sinc."""
-    place = torch.arange(side, dtype=torch.float64)
-    read = centre + (place - centre) * scale
-    taps = read.floor()[:, None] + torch.arange(1 - TAPS, TAPS + 1)
-    distance = taps - read[:, None]
-    weight = torch.sinc(distance) * torch.sinc(distance / TAPS)
-    weight = weight / weight.sum(1, keepdim=True)
-    matrix = torch.zeros((side, side), dtype=torch.float64)
-    return matrix.scatter_add_(1, _mirror(taps.long(), side), weight)
-
-
-def _mirror(index: Tensor, side: int) -> Tensor:
-    """Places beyond the ends, mirrored; any distance."""
-    index = index.remainder(2 * side)
-    return torch.minimum(index, 2 * side - 1 - index)
-
-
-def _make_taper(size: int, edge_px: int) -> Tensor:
-    """1, falling to 0 at the sides, shape (size, size)."""
-    place = torch.arange(size, dtype=torch.float64) + 0.5
-    line = torch.sin((torch.minimum(place, size - place) / edge_px).clamp(max=1) * math.pi / 2) ** 2
-    return line[:, None] * line
-
-
-def _make_band(size: int) -> Tensor:
-    """Weight of frequencies, shape (size, size // 2 + 1)."""
-    down, across = torch.fft.fftfreq(size, dtype=torch.float64), torch.fft.rfftfreq(size, dtype=torch.float64)
-    frequency = torch.hypot(down[:, None], across)
-    return frequency / torch.hypot(frequency, torch.tensor(LOW)) * (1 + ((frequency / HIGH) ** 16)).rsqrt()
-
-
-def _find_trust(inside: Tensor) -> Tensor:
-    """How far from the sides of a rectangle of True (h, w) a pixel is, 0 to 1 but never 0."""
-    found = torch.ones(inside.shape, dtype=torch.float64)
-    for axis in (0, 1):
-        place = inside.any(1 - axis).nonzero()[:, 0]
-        side = inside.shape[axis]
-        first, last = (int(place[0]), int(place[-1])) if len(place) else (0, side - 1)
-        where = torch.arange(side, dtype=torch.float64)
-        edge_px = torch.minimum(where - first, last - where)
-        # Small pictures have no sure place: those farthest from the sides are the best there are.
-        sure_px = min(SURE_PX, max((last - first) / 2, 1.0))
-        unsure_px = UNSURE_PX * sure_px / SURE_PX
-        line = ((edge_px - unsure_px) / (sure_px - unsure_px)).clamp(1e-3, 1)
-        found *= line[:, None] if axis == 0 else line
-    return found
-
-
-def _smooth(values: Tensor, sigma_px: float) -> Tensor:
-    """Gaussian sums (Z, h, w) of what lies inside the picture."""
-    half = math.ceil(3 * sigma_px)
-    line = torch.exp(-0.5 * ((torch.arange(2 * half + 1) - half) / sigma_px) ** 2).to(values)
-    line = line / line.sum()
-    found = functional.conv2d(values[:, None], line[None, None, :, None], padding=(half, 0))
-    return functional.conv2d(found, line[None, None, None, :], padding=(0, half))[:, 0]
+    try:
+        volume = open_cost_volume(
+            fields, depth_m=depth_m, window_px=window_px, core_px=core_px, interpolation=interpolation
+        )
+    except InputError as error:
+        if error.where in ("depth_m", "window_px", "core_px", "interpolation"):
+            raise InputError(f"open_likelihood({error.where})", error.found, error.expected) from error
+        raise
+    return LikelihoodEstimator(volume=volume, name=name)

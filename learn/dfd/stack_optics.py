@@ -16,13 +16,14 @@ from psf.metrics import find_rms_radius_px
 from psf.turning import polar_place
 from render import depth_blend, focal_stack, layered, pixelwise
 from render.camera_steps import cut_margin, surround_field
+from render.framing import LOBES
 from render.stacks import Renderer, find_middle
 
 from ..patch_optics import FieldExtent, find_radii, measure_extent, trim_field
 from .scenes import StackScene, Surface, compose_surfaces
 
-# Pixels beside the place that a scaled picture is read at.
-CUBIC_PX = 2
+# How far the scale of the first field may be from 1: as exactly as photographs tell it.
+SCALE_SLACK = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ def open_optics(fields: Sequence[PolarPSFField]) -> StackOptics:
 
     Args:
         fields: At least two, in the order of their focus distances, the nearest first. Pictures and depth belong to
-            the image scale of the first; its magnification is 1.
+            the image scale of the first, whose magnification is 1, or nearly: scales count against it.
     """
     if len(fields) < 2:
         raise InputError("fields", f"{len(fields)} of them", "at least 2: a focal stack has several pictures")
@@ -72,13 +73,17 @@ def open_optics(fields: Sequence[PolarPSFField]) -> StackOptics:
                 raise InputError(f"{where}.{name}", found, f"{wanted}, as the first field has")
         if len(field.channels) != 3:
             raise InputError(f"{where}.channels", len(field.channels), "3 of them, R, G and B")
-    if abs(first.magnification - 1) > 1e-6:
+    if abs(first.magnification - 1) > SCALE_SLACK:
         expected = "1: scenes have the image scale of the first focus distance (psf_grid(..., reference=first lens))"
         raise InputError("fields[0].magnification", first.magnification, expected)
-    own = tuple(field.to(dtype=torch.float32) for field in fields)
+    # A scale that was measured is near 1 and not 1: those of the others are told against it.
+    scales = [field.magnification / first.magnification for field in fields]
+    own = tuple(
+        replace(field.to(dtype=torch.float32), magnification=scale) for field, scale in zip(fields, scales, strict=True)
+    )
     half_px = max(field.kernel_px for field in own) // 2
     scale = max(abs(1 / field.magnification - 1) for field in own)
-    reach_px = 0 if scale == 0 else int(scale * max(first.image_shape_px) / 2) + 1 + CUBIC_PX
+    reach_px = 0 if scale == 0 else int(scale * max(first.image_shape_px) / 2) + 1 + LOBES
     return StackOptics(
         own,
         tuple(measure_extent(field) for field in own),

@@ -73,6 +73,7 @@ class StackSample:
         encoding: "linear" or "srgb".
         bits: Of the values.
         drawn: All that was drawn.
+        costs: Residuals of candidate depths, where a network wants them, shape (Z, h, w).
     """
 
     stack: Tensor
@@ -84,6 +85,7 @@ class StackSample:
     encoding: str
     bits: int
     drawn: DrawnStack
+    costs: Tensor | None = None
 
     @property
     def depth_dpt(self) -> Tensor:
@@ -114,6 +116,7 @@ class StackBatch:
         image_shape_px: The sensor's (H, W).
         encoding: "linear" or "srgb".
         drawn: All that was drawn, B of them.
+        costs: Residuals of candidate depths, where a network wants them, shape (B, Z, h, w).
     """
 
     stack: Tensor
@@ -127,6 +130,7 @@ class StackBatch:
     image_shape_px: tuple[int, int]
     encoding: str
     drawn: tuple[DrawnStack, ...]
+    costs: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.drawn)
@@ -168,8 +172,12 @@ def collate(samples: Sequence[StackSample]) -> StackBatch:
     drawn = tuple(sample.drawn for sample in samples)
     names = ("stack", "focus_m", "radius", "depth_m", "in_front", "blur_px")
     tensors: dict[str, Any] = {name: torch.stack([getattr(one, name) for one in samples]) for name in names}
+    costs = [sample.costs for sample in samples if sample.costs is not None]
+    if costs and len(costs) < len(samples):
+        raise InputError("collate(samples)", f"{len(costs)} with residuals of {len(samples)}", "all or none")
     return StackBatch(
         **tensors,
+        costs=torch.stack(costs) if costs else None,
         window_px=torch.tensor([one.window_px for one in drawn]),
         index=torch.tensor([one.index for one in drawn]),
         image_shape_px=first.image_shape_px,

@@ -14,12 +14,17 @@ from psf import InputError
 
 from ...networks.checkpoints import Note, put_weights, read_weights_file, write_weights_file
 from .config import DepthConfig
+from .cost_net import CostVolumeNet
 from .defocus_net import DefocusNet
 from .dual_dfd import DualDfDNet
 
 FORMAT, FORMAT_VERSION = "psfield.depth_network", 1
-DepthNetwork = DefocusNet | DualDfDNet
-MAKERS: dict[str, type[DefocusNet] | type[DualDfDNet]] = {"defocus_net": DefocusNet, "dual_dfd": DualDfDNet}
+DepthNetwork = DefocusNet | DualDfDNet | CostVolumeNet
+MAKERS: dict[str, type[DefocusNet] | type[DualDfDNet] | type[CostVolumeNet]] = {
+    "defocus_net": DefocusNet,
+    "dual_dfd": DualDfDNet,
+    "cost_volume": CostVolumeNet,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +57,18 @@ def check_stack(network: DepthNetwork, stack: torch.Tensor, focus_m: torch.Tenso
 
     Args:
         network: To be called.
-        stack: Shape (B, N, 3, H, W).
+        stack: Shape (B, N, 3, H, W); of a "cost_volume" residuals, shape (B, Z, H, W).
         focus_m: Shape (B, N).
         radius: Shape (B, 1, H, W), or None.
     """
     config = network.config
+    if config.kind == "cost_volume":
+        expected = f"floats of shape (B, {config.candidates}, H, W)"
+        if stack.ndim != 4 or stack.shape[1] != config.candidates or not stack.is_floating_point() or 0 in stack.shape:
+            raise InputError("costs", f"{stack.dtype} of shape {tuple(stack.shape)}", expected)
+        if not bool((stack > 0).all()):
+            raise InputError("costs", float(stack.min()), "residuals above 0")
+        return
     if stack.ndim != 5 or stack.shape[2] != 3 or not stack.is_floating_point() or 0 in stack.shape:
         raise InputError("stack", f"{stack.dtype} of shape {tuple(stack.shape)}", "floats of shape (B, N, 3, H, W)")
     if stack.shape[1] < 2:

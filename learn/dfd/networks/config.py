@@ -7,11 +7,11 @@ from typing import Any, Literal, get_args
 
 from psf import InputError
 
-Kind = Literal["dual_dfd", "defocus_net"]
+Kind = Literal["dual_dfd", "defocus_net", "cost_volume"]
 Head = Literal["dioptres", "metres"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-# Of the publications; DefocusNet's is that of its public code.
-WIDTHS: dict[str, int] = {"dual_dfd": 32, "defocus_net": 16}
+# Of the publications, DefocusNet's that of its public code; the last one is our own.
+WIDTHS: dict[str, int] = {"dual_dfd": 32, "defocus_net": 16, "cost_volume": 8}
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,15 @@ class DepthConfig:
     """What a depth network is.
 
     Attributes:
-        kind: "dual_dfd" or "defocus_net".
+        kind: "dual_dfd", "defocus_net" or "cost_volume".
         width: Channels of its first layers.
         pictures: How many it was made for. A "dual_dfd" takes just as many, in the order of the training; a
-            "defocus_net" any number in any order.
-        with_radius: Whether it is told the image height of every pixel.
+            "defocus_net" any number in any order, and so does what makes the residuals of a "cost_volume".
+        with_radius: Whether it is told the image height of every pixel; never a "cost_volume", whose residuals know it.
         head: What its result is linear in between the ends of `depth_m`, "dioptres" or "metres".
         depth_m: Nearest and farthest depth that it can answer; the farthest may be `inf` with "dioptres".
+        candidates: Of a "cost_volume": depths whose residuals it is given, evenly spaced in dioptres from the farthest
+            to the nearest.
     """
 
     kind: Kind = "defocus_net"
@@ -34,17 +36,20 @@ class DepthConfig:
     with_radius: bool = True
     head: Head = "dioptres"
     depth_m: tuple[float, float] = (0.5, 1.415)
+    candidates: int = 24
 
     def __post_init__(self) -> None:
         for name, known in (("kind", KINDS), ("head", get_args(Head))):
             if (value := getattr(self, name)) not in known:
                 raise InputError(f"config.{name}", repr(value), " or ".join(map(repr, known)))
-        for name, least in (("width", 1), ("pictures", 2)):
+        for name, least in (("width", 1), ("pictures", 2), ("candidates", 3)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"config.{name}", repr(value), f"a whole number from {least}")
         if not isinstance(self.with_radius, bool):
             raise InputError("config.with_radius", repr(self.with_radius), "True or False")
+        if self.with_radius and self.kind == "cost_volume":
+            raise InputError("config.with_radius", True, "False: residuals have the image height in them")
         ends = self.depth_m
         if len(ends) != 2 or not 0 < ends[0] < ends[1]:
             raise InputError("config.depth_m", ends, "two depths above 0, ascending")

@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from learn.dfd.alignment import align_sample
+from learn.dfd.cost_volume import open_cost_volume
 from learn.dfd.depth_stream import DepthStream, open_shelf
+from learn.dfd.focal_stacks import view_stack
 from learn.dfd.stack_files import write_stacks
 from learn.dfd.stack_synthesis import draw_stack
 from learn.sample_stream import make_loader
@@ -48,6 +50,19 @@ def test_stacks_come_aligned_if_asked_for(quick):
     sample = draw_stack(quick, 2)
     assert torch.equal(stream.make(2).stack, align_sample(sample, scales).stack)
     assert not torch.equal(stream.make(2).stack, sample.stack)
+
+
+def test_residuals_come_with_the_stacks_and_are_kept_beside_shards(quick, folder, fields):
+    volume = open_cost_volume(fields, depth_m=(0.5, 1.415), candidates=5)
+    fresh = DepthStream(source=quick, volume=volume, batch=1).make(2)
+    assert torch.equal(fresh.costs, volume.find(view_stack(draw_stack(quick, 2))))
+    shelf = open_shelf(folder)
+    found = [shelf.read_costs(2, shelf.read(2), volume) for _ in range(2)]
+    assert torch.equal(found[0], fresh.costs)
+    assert torch.equal(found[0], found[1])
+    assert (folder / f"costs-{volume.fingerprint}" / "000000002.npy").is_file()
+    batch = next(iter(make_loader(DepthStream(source=shelf, volume=volume, batch=2, steps=1))))
+    assert batch.costs.shape == (2, 5, 16, 16)
 
 
 def test_shards_of_other_fields_are_refused(quick, folder, make, tmp_path):

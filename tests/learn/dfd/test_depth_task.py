@@ -103,6 +103,25 @@ def test_a_short_training_beats_every_constant_answer(quick, kind):
     assert found["mae_m"] < found["middle_mae_m"]
 
 
+@torch.no_grad()
+def test_a_network_on_residuals_is_trained_on_them(quick, tmp_path):
+    task = open_depth_task(DepthRecipe(network="cost_volume", width=2), quick, evaluation_count=1)
+    assert not task.config.with_radius
+    batch = first_batch(task)
+    assert batch.costs.shape == (2, 24, 16, 16)
+    network = task.make_network(torch.Generator().manual_seed(0))
+    measured = task.measure(network, batch, with_slopes=False)
+    error = (network(batch.costs).place - to_place(batch.depth_m, task.config)).abs()
+    seen = task.find_seen(batch)
+    wanted = sum(float(error[n][seen[n]].mean()) for n in range(2)) / 2
+    assert float(measured.loss) == pytest.approx(wanted, rel=1e-4)
+    assert math.isfinite(task.evaluate(network, torch.device("cpu")).numbers["mae_m"])
+    task.save(network, tmp_path / "network.pt", 1)
+    assert load_depth_network(tmp_path / "network.pt").network.config == task.config
+    with pytest.raises(InputError, match=r"batch\.costs"):
+        take_inputs(task.config, replace(batch, costs=None))
+
+
 def test_the_page_shows_pictures_and_depth(task):
     found = task.evaluate(task.make_network(torch.Generator().manual_seed(0)).eval(), torch.device("cpu"))
     assert set(found.numbers) == set(task.evaluation_names)

@@ -81,6 +81,19 @@ def test_stacks_of_another_camera_are_refused_unless_asked_for(model, stack, mak
     assert told.estimate(other).depth_m.shape == (1, 32, 32)
 
 
+def test_a_network_on_residuals_needs_the_fields_and_follows_them(model, stack, fields, make):
+    path = model("cost_volume", with_radius=False)
+    with pytest.raises(InputError, match="fields: found None"):
+        load_estimator(path)
+    estimator = load_estimator(path, fields=fields)
+    found = estimator.estimate(stack)
+    assert found.depth_m.shape == found.confidence.shape == (1, 32, 32)
+    assert estimator.reach_px > estimator.network.reach_px
+    other = estimator.for_camera(make(f_number=4.0))
+    assert other.fingerprint != estimator.fingerprint
+    assert not torch.equal(other.estimate(stack).depth_m, found.depth_m)
+
+
 def test_a_shuffled_stack_is_what_the_other_one_gets(model, stack):
     inner = load_estimator(model(), mirrored=False)
     shuffled = ShuffledEstimator(inner=inner)

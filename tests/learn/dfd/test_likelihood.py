@@ -6,7 +6,7 @@ import torch
 from learn.dfd.estimators import MiddleEstimator, ShuffledEstimator
 from learn.dfd.focal_stacks import FocalStack
 from learn.dfd.judged_scenes import SceneSpec, photograph_scene
-from learn.dfd.likelihood import _make_resampling, _mirror, _project, open_likelihood
+from learn.dfd.likelihood import open_likelihood
 from learn.dfd.stack_settings import StackSettings
 from learn.dfd.stack_synthesis import open_stacks
 from psf import InputError
@@ -86,58 +86,20 @@ def test_pictures_may_have_any_size(estimator, scenes, shape_px):
     assert found.depth_m.isfinite().all()
 
 
-def test_a_residual_is_that_of_all_pairs():
-    generator = torch.Generator().manual_seed(3)
-    pictures, channels, size, candidates = 4, 3, 48, 2
-    light = torch.fft.rfft2(torch.rand((pictures, channels, size, size), generator=generator, dtype=torch.float64))
-    kernels = torch.rand((candidates, pictures, channels, size, size), generator=generator, dtype=torch.float64)
-    # A strong middle keeps the sum of energies away from 0, where the floor would show.
-    kernels[..., 0, 0] += 200
-    transfers = torch.fft.rfft2(kernels)
-    energy = transfers.abs().square().sum(1)
-    slow = torch.zeros((candidates, size, size), dtype=torch.float64)
-    for i in range(pictures):
-        for j in range(i):
-            cross = (light[i] * transfers[:, j] - light[j] * transfers[:, i]) / energy.sqrt()
-            slow += torch.fft.irfft2(cross, s=(size, size)).square().sum(1)
-    fast = _project(light, transfers, size, 8)
-    assert fast.shape == (candidates, 32, 32)
-    # They agree as sums over a whole picture (Parseval), not pixel by pixel.
-    whole = light - transfers * ((transfers.conj() * light).sum(1) / energy)[:, None]
-    power = torch.fft.irfft2(whole, s=(size, size)).square().sum((1, 2))
-    assert torch.allclose(power.sum((-2, -1)), slow.sum((-2, -1)), rtol=1e-9)
-    assert torch.allclose(fast, power[:, 8:40, 8:40], rtol=1e-3, atol=1e-3 * float(power.mean()))
-
-
-def test_resampling_reads_a_wave_where_it_should():
-    side, scale, centre = 64, 0.985, 20.0
-    place = torch.arange(side, dtype=torch.float64)
-    wave = torch.cos(2 * torch.pi * 0.2 * place)
-    read = _make_resampling(side, scale, centre) @ wave
-    wanted = torch.cos(2 * torch.pi * 0.2 * (centre + (place - centre) * scale))
-    # Twelve taps of a windowed sinc hold a fifth of a cycle per pixel to a hundredth.
-    assert (read - wanted)[8:-8].abs().max() < 0.01
-    assert torch.equal(_make_resampling(9, 1.0, 4.0).round(decimals=9), torch.eye(9, dtype=torch.float64))
-
-
-def test_places_beyond_the_ends_are_mirrored():
-    assert _mirror(torch.tensor([-2, -1, 0, 2, 3, 4, 7]), 3).tolist() == [1, 0, 0, 2, 2, 1, 1]
-
-
 def test_the_fingerprint_tells_fields_and_settings_apart(fields, make, estimator):
     again = open_likelihood(fields, depth_m=(0.5, 1.415))
     assert again.fingerprint == estimator.fingerprint
     assert open_likelihood(fields, depth_m=(0.5, 1.415), window_px=24).fingerprint != estimator.fingerprint
     other = estimator.for_camera(make(f_number=4.0, kernel_px=9))
     assert other.fingerprint != estimator.fingerprint
-    assert other.window_px == estimator.window_px
+    assert other.volume.window_px == estimator.volume.window_px
 
 
 def test_infinity_is_no_answer(fields):
     whole = [
         dataclasses.replace(one, depths_m=torch.cat([one.depths_m[:-1], torch.tensor([torch.inf])])) for one in fields
     ]
-    assert open_likelihood(whole).depths_m.isfinite().all()
+    assert open_likelihood(whole).volume.depths_m.isfinite().all()
 
 
 @pytest.mark.parametrize(

@@ -173,3 +173,9 @@ def test_windows_beyond_the_sensor_and_unknown_blur_are_refused(optics, texture)
         photograph(stand(texture, 0.8), optics, WINDOW_PX, blur="box")
     with pytest.raises(InputError, match="a margin of"):
         photograph(stand(texture[:, :8, :8], 0.8), optics, WINDOW_PX)
+
+
+def test_measured_scales_count_against_the_first(fields):
+    measured = [replace(one, magnification=1.0004 * one.magnification) for one in fields]
+    found = [one.magnification for one in open_optics(measured).fields]
+    assert found == pytest.approx([one.magnification for one in fields], rel=1e-12)

@@ -20,6 +20,8 @@ def test_a_configuration_survives_json():
         ({"width": 0}, "config.width: found 0"),
         ({"pictures": 1}, "config.pictures: found 1"),
         ({"with_radius": 1}, "config.with_radius"),
+        ({"kind": "cost_volume"}, "config.with_radius: found True"),
+        ({"candidates": 2}, "config.candidates: found 2"),
         ({"depth_m": [2.0, 1.0]}, "config.depth_m"),
         ({"depth_m": [1.0, math.inf], "head": "metres"}, "a finite farthest depth"),
         ({"filters": 16}, "config.filters: found a name that is not known"),
