@@ -1,0 +1,60 @@
+"""A lens and its restorer optimised together: gradients run from restored pictures into the prescription.
+
+settings = JointSettings(free=("surface2.asphere_4", "surface3.asphere_4", "focus_mm"))
+found = design_jointly(optics.load("f2.2_fixedfocus"), learn.photos.open_photos("PHOTOS"), settings)
+found.lens, found.iterates
+
+The one room of `learn` that looks into `optics`.
+"""
+
+from .comparison import Compared, compare_lenses, judge_made
+from .controls import refocus_for_restorer, sharpen_spots
+from .design_grid import DesignGrid, DesignKernels, trace_design
+from .designing import JointDesign, design_jointly, measure_slope, open_chain
+from .exposures import Exposed, Exposure, Patches, expose, set_exposure
+from .filter_bank import FilterSettings, apply_filters, solve_filters, sum_normals
+from .imaging import Chain, Outcome, run_chain
+from .iterates import Iterate, write_iterates
+from .judging import Fitted, JudgePlan, Verdict, fit_restorer, judge_lens
+from .objective import Goal, find_soft_worst
+from .patches import convert_patches, draw_patches
+from .settings import JointSettings
+
+__all__ = [
+    "Chain",
+    "Compared",
+    "DesignGrid",
+    "DesignKernels",
+    "Exposed",
+    "Exposure",
+    "FilterSettings",
+    "Fitted",
+    "Goal",
+    "Iterate",
+    "JointDesign",
+    "JointSettings",
+    "JudgePlan",
+    "Outcome",
+    "Patches",
+    "Verdict",
+    "apply_filters",
+    "compare_lenses",
+    "convert_patches",
+    "design_jointly",
+    "draw_patches",
+    "expose",
+    "find_soft_worst",
+    "fit_restorer",
+    "judge_lens",
+    "judge_made",
+    "measure_slope",
+    "open_chain",
+    "refocus_for_restorer",
+    "run_chain",
+    "set_exposure",
+    "sharpen_spots",
+    "solve_filters",
+    "sum_normals",
+    "trace_design",
+    "write_iterates",
+]

@@ -1,0 +1,122 @@
+"""The whole chain at once: free parameters to kernels, pictures, restored pictures, and their error at every depth."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from optics import Lens, Limit, Variables, find_violations
+
+from .design_grid import DesignKernels, find_light, trace_design
+from .exposures import Exposure, Patches, expose
+from .filter_bank import apply_filters, solve_filters, sum_normals
+from .objective import (
+    find_depth_errors_db,
+    find_errors,
+    find_soft_worst,
+)
+from .settings import JointSettings
+from .tiny_restorer import NetworkTrainer, crop
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """What stays the same while a lens changes.
+
+    Attributes:
+        settings: Of the design.
+        variables: The free parameters.
+        limits: What the lens must keep.
+        published: Kernels of the lens before any change: their light is what others are measured by.
+        exposure: The sensor.
+        trainer: The network of "tiny"; None for other restorers.
+    """
+
+    settings: JointSettings
+    variables: Variables
+    limits: tuple[Limit, ...]
+    published: DesignKernels
+    exposure: Exposure
+    trainer: NetworkTrainer | None = None
+
+    @property
+    def border_cells(self) -> int:
+        """Left out of every error: half a filter, the same for both restorers."""
+        return self.settings.filters.side_cells // 2
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How good one lens is.
+
+    Attributes:
+        objective_db: What is made small, shape ().
+        depth_errors_db: At every depth over all image heights, shape (D,).
+        errors: Mean squared errors of developed pictures, shape (D, R).
+        violations: Of the constraints, in units of their softness.
+    """
+
+    objective_db: Tensor
+    depth_errors_db: Tensor
+    errors: Tensor
+    violations: Tensor
+
+
+def look_through(chain: Chain, lens: Lens) -> tuple[Tensor, Tensor]:
+    """Kernels (D, R, 3, K, K) and light (D, R, 3) of a lens, single precision, with gradients."""
+    found = trace_design(lens, chain.settings.grid)
+    return found.kernels.float(), find_light(found, chain.published).float()
+
+
+def run_chain(
+    chain: Chain, vector: Tensor, patches: Patches, depth_weights: Tensor, generator: torch.Generator
+) -> Outcome:
+    """From a vector of free parameters to the objective.
+
+    Args:
+        chain: All that stays.
+        vector: In steps of the variables, shape (P,).
+        patches: The first `fit_patches` fit the filters, the others are restored.
+        depth_weights: What each depth counts in the fit, shape (D,).
+        generator: Of the noise; the same state gives the same numbers.
+
+    Raises:
+        InputError: A lens that cannot be, or through which an image height gets no light.
+    """
+    lens = chain.variables.apply(vector)
+    kernels, light = look_through(chain, lens)
+    return judge_pictures(chain, lens, kernels, light, patches, depth_weights, generator)
+
+
+def judge_pictures(
+    chain: Chain,
+    lens: Lens,
+    kernels: Tensor,
+    light: Tensor,
+    patches: Patches,
+    depth_weights: Tensor,
+    generator: torch.Generator,
+) -> Outcome:
+    """The same from kernels (D, R, 3, K, K) and light (D, R, 3) on; `lens` is asked for its constraints."""
+    settings = chain.settings
+    count = settings.fit_patches
+    given = expose(patches[count:], kernels, light, chain.exposure, generator)
+    metadata = patches[count:].metadata
+    if settings.restorer == "none":
+        restored = crop(given.noisy, chain.border_cells).contiguous()
+    elif chain.trainer is not None:
+        restored = crop(chain.trainer.restore(given.noisy), chain.border_cells)
+    else:
+        held = settings.mode == "alternating"
+        seen = (kernels.detach(), light.detach()) if held else (kernels, light)
+        fitted = expose(patches[:count], seen[0], seen[1], chain.exposure, generator)
+        normals = sum_normals(fitted, settings.filters)
+        filters = solve_filters(normals, depth_weights, settings.filters)
+        restored = apply_filters(filters, given.noisy, settings.filters)
+    sharp, pattern = crop(given.sharp, chain.border_cells), chain.exposure.sensor.pattern
+    errors = find_errors(restored, sharp, metadata, pattern)
+    depth_errors_db = find_depth_errors_db(errors)
+    violations = find_violations(lens, chain.limits)
+    penalty_db = settings.goal.limit_weight_db * violations.square().sum()
+    objective_db = find_soft_worst(depth_errors_db, settings.goal) + penalty_db
+    return Outcome(objective_db, depth_errors_db, errors, violations)

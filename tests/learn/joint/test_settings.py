@@ -1,0 +1,33 @@
+import json
+
+import pytest
+
+from learn.joint.settings import JointSettings
+from optics import FOCUS, Variable
+from psf import InputError
+
+
+def test_settings_are_json_with_infinite_numbers_as_text():
+    told = JointSettings(free=("surface2.asphere_4", Variable(FOCUS, low=0.1))).to_json()
+    again = json.loads(json.dumps(told, allow_nan=False))
+    assert again["free"][1]["high"] == "inf"
+    assert again["grid"]["depths_m"][0] == "inf"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"free": ()}, "free"),
+        ({"restorer": "magic"}, "restorer"),
+        ({"mode": "both"}, "mode"),
+        ({"steps": 0}, "steps"),
+        ({"network_steps": -1}, "network_steps"),
+        ({"box_steps": 0.0}, "box_steps"),
+        ({"weight_rate": -1.0}, "weight_rate"),
+        ({"pool": 3}, "pool"),
+        ({"side_px": 15}, "side_px"),
+    ],
+)
+def test_unusable_settings_are_refused(change, words):
+    with pytest.raises(InputError, match=words):
+        JointSettings(**change)
