@@ -78,7 +78,24 @@ ALLOWED_DATA = {
     "tests/data/lens_files/*": "lens files of our own making",
     "tests/data/*.npz": "numbers of our own and excerpts of reference tables, see NOTICE",
 }
-TEXT_SUFFIXES = {"", ".py", ".md", ".toml", ".json", ".txt", ".csv", ".typed", ".yml", ".yaml", ".cfg", ".gitignore"}
+TEXT_SUFFIXES = {
+    "",
+    ".py",
+    ".md",
+    ".toml",
+    ".json",
+    ".txt",
+    ".csv",
+    ".typed",
+    ".yml",
+    ".yaml",
+    ".cfg",
+    ".gitignore",
+    ".cff",
+    ".js",
+    ".html",
+    ".css",
+}
 LARGEST_FILE_KB = 1024
 
 
