@@ -198,7 +198,7 @@ def show_kernel(ax: object, kernel: Tensor) -> None:
 
 def show_picture(ax: object, image: Tensor, title: str) -> None:
     """Linear light (1, 3, H, W) as a screen shows it."""
-    shown = render.encode_srgb(image[0].clamp(0, 1)).movedim(0, -1)
+    shown = render.encode_srgb(image[0].clamp(0, 1)).movedim(0, -1).numpy()
     ax.imshow(shown, interpolation="nearest")  # type: ignore[attr-defined]
     ax.set(xticks=[], yticks=[])  # type: ignore[attr-defined]
     ax.set_title(title, fontsize=9)  # type: ignore[attr-defined]

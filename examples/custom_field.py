@@ -66,7 +66,7 @@ def main(out: str = "out/custom_field.png") -> None:
         for ax, (name, shown) in zip(row, pictures.items(), strict=True):
             error = (shown - sharp).square().unflatten(-1, (6, 64)).mean((0, 1, 2, 4))
             print(f"{waves:g} waves, {name:10}", *(f"{-10 * math.log10(one):5.1f}" for one in error.tolist()))
-            ax.imshow(render.encode_srgb(shown[0, 0].clamp(0, 1)), cmap="gray", vmin=0, vmax=1)
+            ax.imshow(render.encode_srgb(shown[0, 0].clamp(0, 1)).numpy(), cmap="gray", vmin=0, vmax=1)
             ax.set(title=f"plate of {waves:g} waves, {name}", xlabel="15 cm ... 67 cm (focus at 25 cm)")
             ax.set(xticks=[], yticks=[])
     Path(out).parent.mkdir(parents=True, exist_ok=True)

@@ -143,7 +143,7 @@ def draw(args: Args, found: Tensor, truth: Tensor, error: Tensor, depth_m: Tenso
         for line, kernel, name in ((2 * row, one, "traced"), (2 * row + 1, other, "estimated")):
             ax = axes[line, column]
             shown = {"cmap": "inferno", "vmin": 0, "vmax": float(one.max()), "interpolation": "nearest"}
-            ax.imshow(kernel, extent=(-half, half, half, -half), **shown)
+            ax.imshow(kernel.numpy(), extent=(-half, half, half, -half), **shown)
             ax.set_xticks([])
             ax.set_yticks([])
             if line == 0:

