@@ -1,5 +1,6 @@
 """What the direct estimator finds: kernels in cells at nodes, read at any place and azimuth."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ UNKNOWN_PITCH_UM = 1.0
 SILENT_SHARE = 0.02
 # Kernels laid down at once.
 AT_ONCE = 4096
+# On the axis kernels are alike all round. Few pixels see it: the mean of so many turns of a kernel is truer than it.
+AXIS_TURNS = 16
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,11 +72,35 @@ class NodeKernels:
 
         radius = radius.clamp(self.radii[0], self.radii[-1])
         dioptre = dioptre.clamp(self.dioptres[0], self.dioptres[-1])
-        cells = mix_places(self.dioptres, self.radii, radius, dioptre).apply(self.cells)
-        places = torch.cat((torch.stack((cosine, sine), 1), self.view.cells_at(radius, dioptre)), 1)
-        laid = row_loops.lay_cells(cells.numpy(), places.numpy(), self.view.inner, self.view.kernel_px, oversample)
-        kernels = torch.from_numpy(laid)
+
+        def lay(cells: Tensor, at: Tensor, depth: Tensor, x: Tensor, y: Tensor) -> Tensor:
+            places = torch.cat((torch.stack((x, y), 1), self.view.cells_at(at, depth)), 1)
+            laid = row_loops.lay_cells(cells.numpy(), places.numpy(), self.view.inner, self.view.kernel_px, oversample)
+            kernels = torch.from_numpy(laid)
+            return kernels / kernels.sum((-2, -1), keepdim=True)
+
+        kernels = lay(self._mix(radius, dioptre), radius, dioptre, cosine, sine)
+        if len(self.radii) < 2 or float(self.radii[0]) > 0:
+            return kernels
+        near = radius < self.radii[1]
+        if not bool(near.any()):
+            return kernels
+        # Between the axis and the next node kernels are a mix of both nodes': that of the axis is made even all round.
+        depth, inner = dioptre[near], self.radii[:1].expand(int(near.sum()))
+        axis = self._mix(inner, depth)
+        turns = 2 * math.pi * torch.arange(AXIS_TURNS, dtype=torch.float64) / AXIS_TURNS
+        even = torch.stack(
+            [lay(axis, inner, depth, one.cos().expand_as(depth), one.sin().expand_as(depth)) for one in turns]
+        )
+        share = ((self.radii[1] - radius[near]) / (self.radii[1] - self.radii[0]))[:, None, None]
+        uneven = lay(axis, radius[near], depth, cosine[near], sine[near])
+        kernels[near] = (kernels[near] + share * (even.mean(0) - uneven)).clamp_min(0)
         return kernels / kernels.sum((-2, -1), keepdim=True)
+
+    def _mix(self, radius: Tensor, dioptre: Tensor) -> Tensor:
+        """Cells of places (N,), shape (N, T)."""
+        mixed: Tensor = mix_places(self.dioptres, self.radii, radius, dioptre).apply(self.cells)
+        return mixed
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
