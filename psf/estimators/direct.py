@@ -41,7 +41,7 @@ from .priors import Strengths
 Progress = Callable[[int, int], None]
 
 # Nodes of image height: kernels change faster with it than hat functions over a few nodes follow.
-MOST_RADII = 12
+MOST_RADII = 16
 # Pixels from this image height inwards tell of the axis as well, which gets a node.
 NEAR_AXIS = 0.1
 # Cells along a side of a kernel, and how many of them lie in its core.
@@ -63,7 +63,7 @@ class DirectOptions:
     """How the direct estimator works; the defaults need no tuning.
 
     Attributes:
-        radius_nodes: Nodes of image height; None: 12 from the centre to the corner, fewer for a part of it.
+        radius_nodes: Nodes of image height; None: 16 from the centre to the corner, fewer for a part of it.
         depth_nodes: Nodes of depth at most; they lie as densely as kernels change.
         cells: Along a side of a kernel, odd; None: 25.
         most_pixels: Pixels per channel at most, drawn at random beyond; they bound the time.
