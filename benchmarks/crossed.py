@@ -3,7 +3,7 @@
     python benchmarks/crossed.py PHOTOS -o FOLDER             about 40 minutes of one core; goes on where it was stopped
     python benchmarks/crossed.py PHOTOS -o FOLDER --steps 500 a look
 
-The f/2.2 lens, its pixels binned by 4 (4.64 um, 1008 x 756 px) and focused to 2 m, photographs a display at 240 depths
+The f/2.2 lens, its pixels binned by 4 (4.64 um, 1008 x 756 px) and focused to 2 m, photographs a display at 120 depths
 from 10 cm to 10 m (RGB, every kernel traced, noise 0.005). From these pictures alone the field is estimated, and a
 network trained on it; another, of the same seed, is trained on the traced field. Both are judged on pictures blurred by
 the traced field, every pixel its own kernel: what not having the prescription costs.
@@ -21,7 +21,7 @@ from restoration_runs import GROUPS, RECIPES, Runs
 import optics
 import psf
 
-LENS, BIN, FOCUS_M, KERNEL_PX = "f2.2_fixedfocus", 4, 2.0, 25
+LENS, BIN, FOCUS_M, KERNEL_PX, NODE_PX = "f2.2_fixedfocus", 4, 2.0, 25, 32
 NEAR_M, FAR_M, DEPTHS, RADII = 0.1, 10.0, 20, 20
 EVALUATED = 48
 # Places at which both fields are compared, off either's nodes.
@@ -38,7 +38,7 @@ class Args:
     """Folder for everything."""
     groups: Path = GROUPS
     """Who took what, as python -m learn.photos split takes it."""
-    pairs: int = 240
+    pairs: int = 120
     """Photographs of the display."""
     steps: int = 2500
     """Of each training."""
@@ -59,7 +59,8 @@ def main(args: Args) -> None:
     if not captures.is_file():
         runs.run_script(
             "examples/simulate_captures.py", "--lens", LENS, "--bin", BIN, "--focus-m", FOCUS_M, "--near-m", NEAR_M,
-            "--far-m", FAR_M, "--pairs", args.pairs, "--kernel-px", KERNEL_PX, "--colour", "-o", captures,
+            "--far-m", FAR_M, "--pairs", args.pairs, "--kernel-px", KERNEL_PX, "--node-px", NODE_PX, "--colour",
+            "-o", captures,
         )  # fmt: skip
     if not estimated.is_file():
         runs.call("psf", "estimate", captures, "-o", estimated)
