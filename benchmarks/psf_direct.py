@@ -30,6 +30,7 @@ from psf import Channel, PolarPSFField
 from psf.captures import Captures
 from psf.estimation import estimate
 from psf.estimators import DirectOptions
+from psf.runs import whole_file
 
 KERNEL_PX = 25
 
@@ -203,7 +204,9 @@ def shots_of(name: str, args: Args) -> dict[str, Any]:
             return dict(kept)
     shots = photograph(SCENES[name], args.pairs, args.patch_px, args.seed)
     if file is not None:
-        np.savez(file, **shots)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(file) as part, part.open("wb") as kept:
+            np.savez(kept, **shots)
     return shots
 
 

@@ -272,7 +272,7 @@ def peak_mb(is_reset: bool = False) -> float:
 def read_rows(file: Path) -> list[dict[str, str]]:
     if not file.is_file():
         return []
-    lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     return list(csv.DictReader(lines))
 
 
@@ -283,7 +283,7 @@ def write_rows(file: Path, rows: list[dict[str, str]], head: list[str]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     with whole_file(file) as part:
-        part.write_text(text.getvalue())
+        part.write_text(text.getvalue(), encoding="utf-8")
 
 
 def key_of(row: dict[str, Any]) -> tuple[str, ...]:

@@ -17,6 +17,9 @@ FIRST_SIDE, FIRST_CHANNELS = 4, 128
 SLOPE = 0.1
 # A Gaussian's standard deviation begins here, and so wide it is at least.
 FIRST_SIGMA_PX, LEAST_SIGMA_PX = 1.5, 0.05
+# Groups of channels whose maps are brought to one scale in the U-Net. Without that its answers grow so fast that the
+# softmax puts all light into one tap within its first steps, from where no gradient leads back.
+GROUPS = 4
 # What divides by a sum adds this, so that a kernel of nothing stays finite.
 TINY = 1e-12
 
@@ -198,13 +201,19 @@ def draw_weights(network: nn.Module, *, generator: torch.Generator) -> None:
         if isinstance(last, nn.Conv2d | nn.Linear):
             # Begins near an even kernel: large first answers of a softmax are unlearned slowly.
             last.weight.mul_(0.1)
+        if isinstance(network, PerceptronKernels) and isinstance(last, nn.Linear):
+            # Sigmoids that sum to 1 from the start are far from their upper end. Begun at one half each they reach it
+            # while all places still share one kernel: no gradient is left, and they stay there.
+            nn.init.constant_(last.bias, -math.log(math.prod(network.shape[1:])))
 
 
 def _double(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         _skip_init(nn.Conv2d, inputs, outputs, 3, padding=1),
+        nn.GroupNorm(math.gcd(GROUPS, outputs), outputs),
         nn.LeakyReLU(SLOPE),
         _skip_init(nn.Conv2d, outputs, outputs, 3, padding=1),
+        nn.GroupNorm(math.gcd(GROUPS, outputs), outputs),
         nn.LeakyReLU(SLOPE),
     )
 

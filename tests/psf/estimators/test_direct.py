@@ -37,6 +37,16 @@ def test_kernels_at_a_pixel_are_turned(model, known):
     assert 0.5 * abs(found - truth).sum() < 0.09
 
 
+def test_shifts_along_the_radius_are_found_to_a_tenth_of_a_pixel(model):
+    radius, dioptre = (
+        one.reshape(-1) for one in torch.meshgrid(torch.linspace(0.1, 0.8, 8), torch.tensor([0.8, 2.6]), indexing="ij")
+    )
+    offset = torch.arange(9) - 4.0
+    centroid = (model.kernels_at(radius, 1 / dioptre)[:, 0].sum(-2) * offset).sum(-1)
+    # Discs lie 0.6 px outwards at the corner, in proportion to image height.
+    assert float((centroid - 0.6 * radius).square().mean().sqrt()) < 0.1
+
+
 def test_noise_is_found(model):
     # Both pictures have 0.002.
     assert model.nodes[0].noise == pytest.approx(0.002, rel=0.25)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from psf.discs import disc_overlap
 from psf.estimators.networks.bodies import (
     GaussianKernels,
     PerceptronKernels,
@@ -10,6 +11,9 @@ from psf.estimators.networks.bodies import (
     lay_gaussians,
     share_out,
 )
+from psf.estimators.networks.learning import Schedule, learn_weights
+from psf.estimators.networks.losses import blur_patches, find_reconstruction_loss
+from psf.patterns import make_dead_leaves
 
 MAKERS = {
     "unet": lambda channels, size: UNetKernels(3, channels, size, width=4, levels=2),
@@ -93,3 +97,51 @@ def test_a_single_node_answers_everywhere():
 
 def test_shares_sum_to_one():
     assert torch.allclose(share_out(torch.randn(2, 3, 5, 5, generator=generator())).sum((-2, -1)), torch.ones(2, 3))
+
+
+def spots(count):
+    """Discs of 0.6 px radius in the middle to 8.6 px at the ends of what networks are told, with their places."""
+    place = torch.linspace(-1, 1, count)
+    kernels = disc_overlap(0.6 + 8 * place.abs(), torch.zeros(count, 2), 25)
+    return torch.stack((place, 0 * place, 0 * place), 1), (kernels / kernels.sum((-2, -1), keepdim=True))[:, None]
+
+
+def difference(first, second):
+    """Share of light in another place, times two."""
+    return float((first - second).abs().sum((-2, -1)).mean())
+
+
+def test_the_perceptron_leaves_the_mean_kernel_behind():
+    places, kernels = spots(16)
+    network = PerceptronKernels(3, 1, 25)
+    draw_weights(network, generator=generator())
+
+    def find_loss(g):
+        chosen = torch.randint(16, (16,), generator=g)
+        return 625 * (network(places[chosen]) - kernels[chosen]).abs().mean()
+
+    learn_weights(network, find_loss, Schedule(150, 1e-3, 1e-5), seed=0, identity="")
+    with torch.no_grad():
+        found = network(places)
+    # Sigmoids that begin at one half saturate on the way: one kernel for all places, worse than the mean.
+    assert difference(found, kernels) < 0.5 * difference(kernels.mean(0), kernels)
+
+
+def test_the_unet_does_not_put_all_light_into_one_tap_on_its_way_from_pairs():
+    places, kernels = spots(16)
+    leaves = make_dead_leaves((160, 160), generator=generator(1)).float().reshape(1, 160, 160)
+    network = UNetKernels(3, 1, 25)
+    draw_weights(network, generator=generator())
+
+    def find_loss(g):
+        chosen = torch.randint(16, (8,), generator=g)
+        corners = torch.randint(160 - 56, (8, 2), generator=g).tolist()
+        sharp = torch.stack([leaves[:, top : top + 56, left : left + 56] for top, left in corners])
+        return find_reconstruction_loss(sharp, blur_patches(sharp, kernels[chosen]), network(places[chosen])).mean()
+
+    learn_weights(network, find_loss, Schedule(100, 2e-3, 1e-5), seed=0, identity="")
+    with torch.no_grad():
+        spot, disc = network(places[7:8]), network(places[:1])
+    assert float(disc.max()) < 0.1
+    # Without maps of one scale both are the same single tap by now.
+    assert difference(spot, disc) > 1
