@@ -6,24 +6,27 @@
 
 Three rows for each of two networks: trained with one kernel for the whole sensor, with kernels for every place, and
 with these and a map of image heights. Beside them a network on the aberration-aware cost volume, the middle of the
-range, and the classical rival that needs no training; and every one of them once more with its pictures shuffled
-against their focus distances, which must fail. --fields are those that trainings and the rival are told (estimated from
-photographs of targets); --truth are those that take the pictures of the test, which nobody is told. Without either, one
-lens at five focus distances is traced (examples/focal_stack_fields.py) and serves as both. --second are the fields of
-another lens, on which all are judged again without training.
+range, and the classical rival that needs no training; on flat scenes every one of them once more with its pictures
+shuffled against their focus distances, which must fail. --fields are those that trainings and the rival are told
+(estimated from photographs of targets); --truth are those that take the pictures of the test, which nobody is told.
+Without either, one lens at five focus distances is traced (examples/focal_stack_fields.py) and serves as both. --second
+are the fields of another lens, on which all are judged again without training.
 
     FOLDER/fields                  traced fields, where none are given
     FOLDER/invariant               the same, with one kernel for the whole sensor
     FOLDER/stacks, stacks_invariant    stacks to train on, with --stacks N; without, every step makes its own
     FOLDER/runs/ROW_SEED           a training each
-    FOLDER/table3/table.csv        MAE and the rest by row and kind of scene; errors.png, page.png
-    FOLDER/second/table.csv        the same of the second lens
-    FOLDER/dfd_table3.csv          both in few columns: what benchmarks/results holds
+    FOLDER/table3/table.csv        MAE and the rest of flat scenes by row; errors.png, page.png
+    FOLDER/others/table.csv        the same of slanted scenes and of two planes
+    FOLDER/traced/table.csv        the same of path-traced ones, by the fields of their ideal lens
+    FOLDER/second/table.csv        of flat scenes through the second lens
+    FOLDER/dfd_table3.csv          all of them in few columns: what benchmarks/results holds
     FOLDER/commands.txt            every command that was run, in order
 """
 
 import csv
-import importlib.util
+import importlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -50,6 +53,8 @@ ROWS = (
     ),
     Row("cost volume, polar field", "cost_volume_polar", ("--network", "cost_volume", "--radius", "False")),
 )
+# Channels at the scale of a CPU, in the proportion of the publications; ours is small as it is.
+WIDTHS = {"dual_dfd": 8, "defocus_net": 4, "cost_volume": 8}
 RIVAL = "likelihood"
 # Of tables, what the results' file keeps.
 KEPT = (
@@ -69,7 +74,7 @@ class Args:
     truth: tuple[Path, ...] = ()
     """What takes the pictures of the test; by default --fields."""
     second: tuple[Path, ...] = ()
-    """Fields of another lens, on which all rows are judged as well."""
+    """Fields of another lens, on which all rows are judged as well, with one texture at each depth."""
     stacks: int | None = None
     """Train on so many stacks that are made once, instead of fresh ones in each step."""
     photos: Path | None = None
@@ -82,8 +87,6 @@ class Args:
     """Trainings of each."""
     steps: int | None = None
     """Of each training, instead of the recipe's."""
-    width: int | None = None
-    """Of both published networks, instead of the recipe's."""
     window: tuple[int, int] | None = None
     """Of the trainings, instead of the recipe's."""
     test_window: tuple[int, int] = (128, 128)
@@ -96,6 +99,8 @@ class Args:
     """Slanted scenes, and scenes of two planes."""
     traced: tuple[Path, ...] = ()
     """Path-traced scenes (.npz) to judge on as well."""
+    mirrored: bool = False
+    """Networks look at mirrored stacks as well, which tells how sure they are; takes four times as long."""
     rival: bool = True
     """The classical rival's row, if it is there."""
     full: bool = False
@@ -131,17 +136,17 @@ class DepthRuns(Runs):
                 options.remove("--invariant")
             words += ["--shards", self.make_stacks(fields, "stacks_invariant" if is_invariant else "stacks")]
         words += ["--fields", *fields, "--recipe", self.recipe, "--seed", seed, *options]
-        for name in ("steps", "width", "photos"):
-            is_own = name == "width" and row.key.startswith("cost_volume")
-            if (value := getattr(args, name)) is not None and not is_own:
+        for name in ("steps", "photos"):
+            if (value := getattr(args, name)) is not None:
                 words += [f"--{name}", value]
-        if row.key.startswith("cost_volume"):
-            words += ["--width", 8]
+        network = row.key.rpartition("_")[0]
+        if network == "cost_volume" or not args.full:
+            words += ["--width", WIDTHS[network]]
         if args.steps is not None:
             # A warm-up that a short training has room for.
             words += ["--warmup", min(50, args.steps // 10)]
         if args.window is not None and args.stacks is None:
-            words += ["--window", *args.window]
+            words += ["--shape-px", *args.window]
         self.call("learn.dfd", "train", "-o", self.network(row, seed).parent, *words)
 
     def make_stacks(self, fields: tuple[Path, ...], name: str) -> Path:
@@ -149,7 +154,7 @@ class DepthRuns(Runs):
         args = self.args
         assert args is not None
         words: list[object] = ["--settings", self.recipe, "-n", args.stacks, "--workers", args.jobs]
-        words += ["--window", *args.window] if args.window is not None else []
+        words += ["--shape-px", *args.window] if args.window is not None else []
         words += ["--photos", args.photos] if args.photos is not None else []
         self.call("learn.dfd", "make-stacks", "--fields", *fields, "-o", self.folder / name, *words)
         return self.folder / name
@@ -177,27 +182,32 @@ class DepthRuns(Runs):
         words: list[object] = ["--methods", "middle", *([RIVAL] if args.rival else [])]
         words += ["--model", *models] if models else []
         words += ["--photos", args.test_photos] if args.test_photos is not None else []
-        words += ["--window", *args.test_window, "--depths", args.depths, "--others", args.others]
-        words += ["--noise", "even", "--jitter", 0, "--workers", args.jobs]
+        words += ["--shape-px", *args.test_window, "--noise", "even", "--jitter", 0, "--workers", args.jobs]
+        words += [f"--{'' if args.mirrored else 'no-'}mirrored"]
         truth = ["--truth", *self.truth] if self.truth != self.fields else []
-        scenes = ["one_plane", "slanted", "two_plane"]
-        traced = ["--traced", *args.traced, "--judge", *scenes, "traced"] if args.traced else ["--judge", *scenes]
-        table = self.folder / "table3"
-        self.call("learn.dfd", "evaluate", "--fields", *self.fields, "-o", table, *words, *truth, *traced, "--shuffled")
-        tables = {"own": table}
+        flat = ["--judge", "one_plane", "--depths", args.depths]
+        others = ["--judge", "slanted", "two_plane", "--others", args.others]
+        own = ["--fields", *self.fields, *truth, *words]
+        tables = {"own": [self.folder / "table3", self.folder / "others"]}
+        self.call("learn.dfd", "evaluate", *own, "-o", tables["own"][0], *flat, "--shuffled")
+        self.call("learn.dfd", "evaluate", *own, "-o", tables["own"][1], *others)
+        if args.traced:
+            tables["own"].append(self.folder / "traced")
+            traced = ["--judge", "traced", "--traced", *args.traced]
+            self.call("learn.dfd", "evaluate", *own, "-o", tables["own"][2], *traced)
         if args.second:
-            tables["second"] = self.folder / "second"
-            fields = ["--fields", *args.second, "-o", tables["second"], "--judge", *scenes]
-            self.call("learn.dfd", "evaluate", *fields, *words, "--any-camera")
+            tables["second"] = [self.folder / "second"]
+            second = ["--fields", *args.second, *words, "--any-camera"]
+            self.call("learn.dfd", "evaluate", *second, "-o", tables["second"][0], *flat, "--textures-each", 1)
         write_results(tables, self.folder / "dfd_table3.csv")
 
 
-def write_results(tables: dict[str, Path], path: Path) -> None:
+def write_results(tables: dict[str, list[Path]], path: Path) -> None:
     """The columns worth keeping of all tables, with the lens before them."""
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["lens", *KEPT])
-        for lens, folder in tables.items():
+        for lens, folder in ((lens, folder) for lens, folders in tables.items() for folder in folders):
             with (folder / "table.csv").open(newline="", encoding="utf-8") as table:
                 writer.writerows([lens, *(row[name] for name in KEPT)] for row in csv.DictReader(table))
 
@@ -218,11 +228,8 @@ def trace_fields(folder: Path) -> tuple[Path, ...]:
     """The fields of the example's camera, those that are not there yet."""
     paths = tuple(folder / f"F_{focus_m:g}.h5" for focus_m in FOCUS_M)
     if not all(path.is_file() for path in paths):
-        found = importlib.util.spec_from_file_location(
-            "focal_stack_fields", ROOT / "examples" / "focal_stack_fields.py"
-        )
-        example = importlib.util.module_from_spec(found)
-        found.loader.exec_module(example)
+        sys.path.append(str(ROOT / "examples"))
+        example = importlib.import_module("focal_stack_fields")
         example.run(example.Args(out=folder, focus_m=FOCUS_M))
     return paths
 

@@ -14,26 +14,22 @@ The same command goes on where it was stopped: fields and network are kept in th
 
 from __future__ import annotations
 
-import io
 import math
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import focal_stack_fields
 import torch
 import tyro
-from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
 import psf
 from learn.dfd.applying import write_depth, write_views
-from learn.dfd.commands_data import StackOptions, make_shards
-from learn.dfd.commands_depth_train import TrainDepthOptions, run_train_depth
 from learn.dfd.depth_metrics import measure_depth
 from learn.dfd.estimators import DepthEstimate, DepthEstimator, load_estimator
 from learn.dfd.focal_stacks import FocalStack, view_stack
@@ -44,9 +40,13 @@ from learn.dfd.stack_settings import StackSettings
 from learn.dfd.stack_synthesis import open_stacks, photograph_stack
 from learn.dfd.textures import draw_texture
 from psf import InputError, PolarPSFField
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 from psf.runs import whole_file
 from render import encode_srgb
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RECIPE = Path(__file__).with_name("recipes") / "dfd_cpu.json"
 WALL_M, CARD_M, DISC_M = (0.95, 1.38), 0.78, 0.56
@@ -95,12 +95,11 @@ class Found:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    try:
+
+    def start() -> None:
         run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__)))
-    except (ArgumentError, InputError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run_command(start)
 
 
 def run(args: Args) -> list[Found]:
@@ -123,10 +122,8 @@ def run(args: Args) -> list[Found]:
         write_depth(args.out / f"{one.name.replace(' ', '_')}.npy", one.estimate.depth_m)
         write_views(args.out / one.name.replace(" ", "_"), one.estimate, ends_m=(0.5, 1.415))
     page = args.out / "page.png"
-    drawn = io.BytesIO()
-    plot_page(stack, true_m, found).savefig(drawn, format="png", dpi=100)
     with whole_file(page) as part:
-        part.write_bytes(drawn.getvalue())
+        plot_page(stack, true_m, found).savefig(part, format="png", dpi=100)
     print(f"written: {page}")
     return found
 
@@ -179,6 +176,9 @@ def make_scene(shape_px: tuple[int, int], settings: StackSettings, generator: to
 
 def train(args: Args, paths: Sequence[Path]) -> Path:
     """The network's file; a training that was stopped goes on."""
+    from learn.dfd.commands_data import StackOptions, make_shards
+    from learn.dfd.commands_depth_train import TrainDepthOptions, run_train_depth
+
     shards, out = args.out / "stacks", args.out / "run"
     given = {"fields": tuple(paths), "settings": RECIPE, "seed": args.seed}
     with tqdm(unit="shard", desc="scenes", leave=False, disable=None) as bar:
@@ -227,6 +227,8 @@ def plot_page(stack: FocalStack, true_m: Tensor, found: Sequence[Found]) -> Figu
         true_m: Shape (1, h, w).
         found: Of each estimator.
     """
+    from matplotlib.figure import Figure
+
     columns = max(3, 1 + len(found))
     height, width = stack.shape_px
     figure = Figure(figsize=(2.9 * columns, 3 * (2.9 * height / width + 0.35) + 0.5), layout="constrained")

@@ -26,7 +26,10 @@ DPI = 100
 
 @dataclass(frozen=True, kw_only=True)
 class MakeStacks(StackOptions):
-    """Write focal stacks with their depth as tar shards. A run that was interrupted goes on with the same command."""
+    """Write focal stacks with their depth as tar shards. A run that was interrupted goes on with the same command.
+
+    Example: python -m learn.dfd make-stacks --fields near.h5 far.h5 --depth-m 0.5 1.4 -n 5000 -o stacks
+    """
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder for the shards, stacks.json and manifest.json."""
@@ -42,7 +45,10 @@ class MakeStacks(StackOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Preview(StackOptions):
-    """Draw a page of focal stacks with their depth and numbers: what a network will see."""
+    """Draw a page of focal stacks with their depth and numbers: what a network will see.
+
+    Example: python -m learn.dfd preview --fields near.h5 far.h5 --depth-m 0.5 1.4 -n 6 -o page.png
+    """
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """The page to write, .png."""
@@ -57,6 +63,8 @@ class Train(TrainDepthOptions):
     """Train a network that finds depth in focal stacks. The same command goes on with a run that was stopped.
 
     On several GPUs: torchrun --nproc-per-node 8 -m learn.dfd train ...
+
+    Example: python -m learn.dfd train --fields near.h5 far.h5 --depth-m 0.5 1.4 --shape-px 128 128 -o run
     """
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
@@ -68,6 +76,8 @@ class Evaluate(EvaluateDepthOptions):
     """Measure estimators of depth on scenes that no training has seen: scores.csv, table.csv, page.png, errors.png.
 
     A run that was interrupted goes on with the same command, and more methods may join it later.
+
+    Example: python -m learn.dfd evaluate --fields near.h5 far.h5 --model ours=run/network.pt -o results
     """
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
@@ -80,6 +90,8 @@ class Apply(ApplyDepthOptions):
 
     Beside the depth map come NAME_colour.png, NAME_confidence.png, NAME.ply (where the focal length is known) and
     NAME.json with all that was used.
+
+    Example: python -m learn.dfd apply stack --fields near.h5 far.h5 --focus-m 0.5 1.4 --method likelihood -o depth.exr
     """
 
     stack: tyro.conf.Positional[Path]

@@ -37,8 +37,8 @@ class ApplyDepthOptions:
     """A network of python -m learn.dfd train ..."""
     method: Literal["likelihood"] | None = None
     """... or a method that needs no training."""
-    focus: tuple[float, ...] | None = None
-    """Focus distances in m, in the order of the files' names, counted from the lens."""
+    focus_m: tuple[float, ...] | None = None
+    """Focus distances, in the order of the files' names, counted from the lens."""
     lens_to_sensor_mm: float = 0.0
     """How far the lens's first surface stands before the sensor, from which Exif's focus distances count."""
     window: tuple[int, int] | None = None
@@ -49,8 +49,8 @@ class ApplyDepthOptions:
     """Bring all pictures to the same mean light."""
     any_camera: bool = False
     """Use a network for pictures of another sensor and other focus distances than those of its training."""
-    ends: tuple[float, float] | None = None
-    """Depths in m of the brightest and of the darkest colour; by default those of the map."""
+    ends_m: tuple[float, float] | None = None
+    """Depths of the brightest and of the darkest colour; by default those of the map."""
     points_every: int = 1
     """Every so manieth row and column becomes points; 0: no point cloud."""
     least_confidence: float = 0.0
@@ -81,7 +81,7 @@ def run_apply_depth(options: ApplyDepthOptions, *, say: Say | None = None, on_pr
     folder = read_stack_folder(
         options.stack,
         fields,
-        focus_m=options.focus,
+        focus_m=options.focus_m,
         lens_to_sensor_mm=options.lens_to_sensor_mm,
         window_px=options.window,
         level=options.level,
@@ -90,7 +90,7 @@ def run_apply_depth(options: ApplyDepthOptions, *, say: Say | None = None, on_pr
     write_depth(options.out, estimate.depth_m)
     tell(f"written: {options.out}, {tell_range(options, folder)}")
     stem = options.out.with_suffix("")
-    for path in write_views(stem, estimate, ends_m=options.ends):
+    for path in write_views(stem, estimate, ends_m=options.ends_m):
         tell(f"written: {path}")
     focal_mm = folder.focal_mm if options.focal_mm is None else options.focal_mm
     if focal_mm is None and options.points_every:

@@ -1,6 +1,5 @@
 """What command lines are told of focal stacks, what that makes, and shards of them."""
 
-import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -11,6 +10,7 @@ import torch
 
 import psf
 from psf import InputError, PolarPSFField
+from psf.runs import read_json
 
 from ..depth_source import DepthSources, Kind
 from ..photos import PhotoFolder, load_split, open_photos
@@ -50,10 +50,10 @@ class StackOptions:
     """A JSON file of settings (those of a run.json count, too), which the other options change."""
     seed: int | None = None
     """Stack i depends on the seed and on i (0)."""
-    window: tuple[int, int] | None = None
-    """Height and width of the window in px (128 128)."""
-    depth: tuple[float, float] | None = None
-    """Nearest and farthest depth in m (0.5 1.415)."""
+    shape_px: tuple[int, int] | None = None
+    """Height and width of the window on the sensor (128 128)."""
+    depth_m: tuple[float, float] | None = None
+    """Nearest and farthest depth (0.5 1.415)."""
     blur: StackBlur | None = None
     """pixelwise, layered or blend (pixelwise)."""
     noise: Noise | None = None
@@ -138,8 +138,6 @@ def make_settings(args: StackOptions) -> StackSettings:
     names = {one.name for one in fields(StackSettings)} & {one.name for one in fields(args)}
     changes: dict[str, Any] = {name: value for name in names if (value := getattr(args, name)) is not None}
     more = {
-        "shape_px": args.window,
-        "depth_m": args.depth,
         "iso_range": args.iso,
         "exposure_jitter": args.jitter,
         "keep_metres": args.metres or None,
@@ -155,12 +153,7 @@ def make_settings(args: StackOptions) -> StackSettings:
 
 def read_settings_file(path: Path) -> StackSettings:
     """Settings from a JSON file, or from the `settings` in it."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(str(path), f"text that is not JSON ({error})", "settings") from error
+    found = read_json(path, "settings")
     inner = found.get("settings", found) if isinstance(found, dict) else found
     try:
         return StackSettings.from_json(inner)

@@ -9,17 +9,17 @@ from typing import Any, Literal
 from psf import InputError, PolarPSFField
 from psf.runs import SETTINGS_FILE, write_json
 
-from ..deblur.commands_train import catch_stop
 from ..trainer import Outcome, TrainerSettings, train
 from ..trainer.loop import SAMPLES_FOLDER
 from ..trainer.settings import Precision
+from ..trainer.stopping import catch_stop
 from .commands_data import StackOptions, open_options
 from .depth_recipe import DepthRecipe, read_depth_recipe
 from .depth_stream import StackShelf, open_shelf
 from .depth_task import DepthTask, open_depth_task
 from .invariance import make_invariant
 from .networks import load_depth_network
-from .networks.config import Head, Kind
+from .networks.config import Head, Kind, Shown
 from .stack_optics import open_optics
 from .stack_settings import StackSettings
 from .stack_synthesis import StackSynthesis
@@ -50,6 +50,8 @@ class TrainDepthOptions(StackOptions):
     """Whether it is told the image height of every pixel (True)."""
     head: Head | None = None
     """dioptres or metres: what its result is linear in (dioptres)."""
+    shown: Shown | None = None
+    """light or detail: pictures as they are, or what they hold of fine detail (light)."""
     align: bool | None = None
     """Whether pictures are brought to the image scale of the first before it sees them (True)."""
     start: Path | None = None
@@ -162,6 +164,7 @@ def make_depth_recipe(options: TrainDepthOptions) -> DepthRecipe:
         "width": options.width,
         "with_radius": options.radius,
         "head": options.head,
+        "shown": options.shown,
         "align": options.align,
     }
     more: dict[str, Any] = {name: value for name, value in own.items() if value is not None}

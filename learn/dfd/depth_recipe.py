@@ -6,7 +6,6 @@
 `settings` has the keys of `StackSettings`, `trainer` those of `TrainerSettings`; what is missing has its default.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from psf import InputError
+from psf.runs import read_json
 
 from ..trainer.settings import TrainerSettings
 from .networks import DepthConfig
-from .networks.config import KINDS, WIDTHS, Head, Kind
+from .networks.config import KINDS, WIDTHS, Head, Kind, Shown
 from .networks.heads import BLUR_UNIT_PX
 from .stack_settings import StackSettings
 
@@ -45,6 +45,7 @@ class DepthRecipe:
         width: Channels of its first layers; None: as published.
         with_radius: Whether it is told the image height of every pixel; a "cost_volume" never is.
         head: What its result is linear in, "dioptres" or "metres"; errors are minimised in that.
+        shown: What it sees of pictures, "light" or "detail": see `DepthConfig`; a "cost_volume" sees none.
         blur_unit_px: RMS radius of a kernel that DefocusNet's maps of blur call 1. Smaller ones weigh blur more in the
             loss: as much as depth where blur reaches this.
         align: Whether pictures are brought to one image scale, that of the fields, before it sees them.
@@ -56,6 +57,7 @@ class DepthRecipe:
     width: int | None = None
     with_radius: bool = True
     head: Head = "dioptres"
+    shown: Shown = "light"
     blur_unit_px: float = BLUR_UNIT_PX
     align: bool = True
     settings: StackSettings = field(default_factory=StackSettings)
@@ -80,6 +82,7 @@ class DepthRecipe:
             pictures=pictures,
             with_radius=self.with_radius and self.network != "cost_volume",
             head=self.head,
+            shown=self.shown if self.network != "cost_volume" else "light",
             depth_m=self.settings.depth_m,
         )
 
@@ -90,6 +93,7 @@ class DepthRecipe:
             "width": self.width,
             "with_radius": self.with_radius,
             "head": self.head,
+            "shown": self.shown,
             "blur_unit_px": self.blur_unit_px,
             "align": self.align,
             "settings": self.settings.to_json(),
@@ -120,12 +124,7 @@ def read_depth_recipe(path: Path) -> DepthRecipe:
     Args:
         path: The file.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(str(path), f"text that is not JSON ({error})", "a recipe") from error
+    found = read_json(path, "a recipe")
     try:
         return DepthRecipe.from_json(found)
     except InputError as error:

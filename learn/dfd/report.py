@@ -2,6 +2,7 @@
 
 import io
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ PAGE_FILE, CURVES_FILE = "page.png", "errors.png"
 DPI = 100
 # Errors of inverse depth that the maps show; beyond it colours are those of the ends.
 MOST_DPT = 0.3
+# A title's longest line.
+TITLE_LETTERS = 24
 
 
 def draw_depth_report(
@@ -56,7 +59,8 @@ def plot_maps(shown: Sequence[ShownScene], names: Mapping[str, str], *, encoding
     axes = figure.subplots(len(shown), columns, squeeze=False)
     for n, scene in enumerate(shown):
         true_dpt = 1 / scene.true_m[0]
-        heads = ("nearest focus", "farthest focus", "truth (dpt)", *(f"{name}: error (dpt)" for name in names.values()))
+        told = (f"{textwrap.fill(name, TITLE_LETTERS)}\nerror (dpt)" for name in names.values())
+        heads = ("nearest focus", "farthest focus", "truth (dpt)", *told)
         for ax, head in zip(axes[n], heads, strict=True):
             ax.set(xticks=[], yticks=[])
             if n == 0:

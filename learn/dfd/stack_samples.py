@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from psf import InputError
+from render.stacks import find_middle
 
 from ..samples import find_heights
 from .scenes import Drawn
@@ -98,6 +99,31 @@ class StackSample:
         shape = (int(self.stack.shape[-2]), int(self.stack.shape[-1]))
         x, y = find_heights(shape, self.drawn.window_px, self.image_shape_px, 1)
         return torch.hypot(x[None, :], y[:, None])[None].to(self.stack)
+
+
+def mirror_sample(sample: StackSample, *, across: bool, down: bool) -> StackSample:
+    """The stack as the same camera takes it of the mirrored scene: a round lens is its own mirror image.
+
+    What was drawn is told as before, only the place is the mirrored one.
+
+    Args:
+        sample: Of a lens that is round.
+        across: Columns change places, and the window lies as far on the other side of the sensor's middle.
+        down: Rows do.
+    """
+    axes = (*((-1,) if across else ()), *((-2,) if down else ()))
+    if not axes:
+        return sample
+    drawn, (height, width) = sample.drawn, sample.image_shape_px
+    rows, columns = int(sample.stack.shape[-2]), int(sample.stack.shape[-1])
+    x_px, y_px = drawn.window_px
+    window_px = (width - columns - x_px if across else x_px, height - rows - y_px if down else y_px)
+    azimuth_rad = find_middle(sample.image_shape_px, (rows, columns), window_px)[1]
+    tensors: dict[str, Any] = {
+        name: getattr(sample, name).flip(axes) for name in ("stack", "depth_m", "in_front", "blur_px")
+    }
+    costs = None if sample.costs is None else sample.costs.flip(axes)
+    return replace(sample, **tensors, costs=costs, drawn=replace(drawn, window_px=window_px, azimuth_rad=azimuth_rad))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

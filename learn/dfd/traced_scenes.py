@@ -7,6 +7,7 @@ image distance whatever the focus: nothing breathes.
 
 import math
 import os
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,10 @@ def _overlap(side: int, step: int) -> tuple[slice, slice]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        with np.load(file, allow_pickle=False) as opened:
+        # numpy leaves a file open that begins as an archive and is none.
+        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as opened:
             held = {name: opened[name] for name in NAMES}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         found = f"no readable scene ({' '.join(str(error).split())[:120]})"
         raise InputError(str(file), found, "arrays " + ", ".join(NAMES)) from error
     images, focus, depth = held["images"], held["focus_m"], held["depth_m"]

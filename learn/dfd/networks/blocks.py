@@ -9,6 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LEAK = 0.2
+# Detail is what differs from the mean around it (standard deviation of the weights, px), and counts against the RMS of
+# the stack's detail over so much. Below the floor, of light from 0 to 1, there is only noise.
+DETAIL_PX, AROUND_PX, DETAIL_FLOOR = 2.0, 4.0, 3e-3
+# How far a pixel's detail reaches into the pictures.
+DETAIL_REACH_PX = math.ceil(3 * DETAIL_PX) + math.ceil(3 * AROUND_PX)
 MOMENTUM, NORM_EPS = 0.1, 1e-5
 
 
@@ -108,6 +113,34 @@ class NormedLayers(nn.Module):
         for layer, norm in zip(self.layers, self.norms, strict=True):
             features = functional.relu(norm(layer(features)))
         return features
+
+
+def show_detail(stack: Tensor) -> Tensor:
+    """What pictures hold of fine detail, against how much there is of it around in the whole stack.
+
+    Where a picture is sharper than the others its values are large, whatever the light, the colour and the contrast of
+    the scene: a network need not learn to look past these first. What is the same in all pictures of a stack, its
+    texture, stays in the ratio of one pixel to the next.
+
+    Args:
+        stack: 0 to 1, shape (B, N, 3, H, W).
+
+    Returns:
+        The same shape; the mean square over the pictures and colours is about 1 where there is texture.
+    """
+    detail = stack - _average(stack, DETAIL_PX)
+    power = _average(detail.square().mean((1, 2), keepdim=True), AROUND_PX)
+    return detail * (power + DETAIL_FLOOR**2).rsqrt()
+
+
+def _average(pictures: Tensor, sigma_px: float) -> Tensor:
+    """Gaussian means (..., H, W); beyond the sides their last pixels go on."""
+    half = math.ceil(3 * sigma_px)
+    line = torch.exp(-0.5 * (torch.arange(-half, half + 1, dtype=torch.float64) / sigma_px) ** 2)
+    line = (line / line.sum()).to(pictures)
+    planes = functional.pad(pictures.reshape(-1, 1, *pictures.shape[-2:]), (half,) * 4, mode="replicate")
+    found = functional.conv2d(functional.conv2d(planes, line[None, None, :, None]), line[None, None, None, :])
+    return found.reshape(pictures.shape)
 
 
 def find_maximum(features: Tensor, pictures: int) -> Tensor:

@@ -9,6 +9,7 @@ from psf import InputError
 
 Kind = Literal["dual_dfd", "defocus_net", "cost_volume"]
 Head = Literal["dioptres", "metres"]
+Shown = Literal["light", "detail"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 # Of the publications, DefocusNet's that of its public code; the last one is our own.
 WIDTHS: dict[str, int] = {"dual_dfd": 32, "defocus_net": 16, "cost_volume": 8}
@@ -26,6 +27,8 @@ class DepthConfig:
         with_radius: Whether it is told the image height of every pixel; never a "cost_volume", whose residuals know it.
         head: What its result is linear in between the ends of `depth_m`, "dioptres" or "metres".
         depth_m: Nearest and farthest depth that it can answer; the farthest may be `inf` with "dioptres".
+        shown: What it sees of pictures: their "light", as published, or their "detail" against that of the whole stack
+            (`blocks.show_detail`), from which it learns many times faster. A "cost_volume" sees no pictures.
         candidates: Of a "cost_volume": depths whose residuals it is given, evenly spaced in dioptres from the farthest
             to the nearest.
     """
@@ -37,9 +40,10 @@ class DepthConfig:
     head: Head = "dioptres"
     depth_m: tuple[float, float] = (0.5, 1.415)
     candidates: int = 24
+    shown: Shown = "light"
 
     def __post_init__(self) -> None:
-        for name, known in (("kind", KINDS), ("head", get_args(Head))):
+        for name, known in (("kind", KINDS), ("head", get_args(Head)), ("shown", get_args(Shown))):
             if (value := getattr(self, name)) not in known:
                 raise InputError(f"config.{name}", repr(value), " or ".join(map(repr, known)))
         for name, least in (("width", 1), ("pictures", 2), ("candidates", 3)):
@@ -50,6 +54,8 @@ class DepthConfig:
             raise InputError("config.with_radius", repr(self.with_radius), "True or False")
         if self.with_radius and self.kind == "cost_volume":
             raise InputError("config.with_radius", True, "False: residuals have the image height in them")
+        if self.shown != "light" and self.kind == "cost_volume":
+            raise InputError("config.shown", repr(self.shown), "'light': a cost_volume sees no pictures")
         ends = self.depth_m
         if len(ends) != 2 or not 0 < ends[0] < ends[1]:
             raise InputError("config.depth_m", ends, "two depths above 0, ascending")

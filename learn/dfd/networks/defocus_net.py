@@ -12,7 +12,17 @@ from torch import Tensor, nn
 
 from psf import InputError
 
-from .blocks import LEAK, LeakyLayers, double, draw_weights, find_maximum, make_convolution, pad_to
+from .blocks import (
+    DETAIL_REACH_PX,
+    LEAK,
+    LeakyLayers,
+    double,
+    draw_weights,
+    find_maximum,
+    make_convolution,
+    pad_to,
+    show_detail,
+)
 from .config import DepthConfig
 from .heads import DepthOutput
 
@@ -75,8 +85,6 @@ class DefocusNet(nn.Module):
         config: Its shape.
     """
 
-    reach_px = 128
-
     def __init__(self, config: DepthConfig) -> None:
         super().__init__()
         if config.kind != "defocus_net":
@@ -87,6 +95,11 @@ class DefocusNet(nn.Module):
         self.blur_decoder = _Decoder(width, exchange=False)
         self.depth_encoder = _Encoder(2, width)
         self.depth_decoder = _Decoder(width, exchange=True)
+
+    @property
+    def reach_px(self) -> int:
+        """How far a pixel's depth reaches into the pictures."""
+        return 128 + (DETAIL_REACH_PX if self.config.shown == "detail" else 0)
 
     def forward(self, stack: Tensor, focus_m: Tensor, radius: Tensor | None = None) -> DepthOutput:
         """Depth and blur of focal stacks.
@@ -100,9 +113,9 @@ class DefocusNet(nn.Module):
             Shapes (B, 1, H, W) and (B, N, H, W).
         """
         pictures, (height, width) = stack.shape[1], stack.shape[-2:]
-        planes = stack
+        planes = show_detail(stack) if self.config.shown == "detail" else stack
         if radius is not None:
-            planes = torch.cat([stack, radius[:, None].expand(-1, pictures, -1, -1, -1).to(stack)], 2)
+            planes = torch.cat([planes, radius[:, None].expand(-1, pictures, -1, -1, -1).to(stack)], 2)
         features, skips = self.blur_encoder(pad_to(planes.flatten(0, 1), MULTIPLE_PX), pictures)
         blur = self.blur_decoder(features, skips, pictures)
         focus = (focus_m / focus_m.amax(1, keepdim=True)).to(blur).reshape(-1, 1, 1, 1).expand_as(blur)

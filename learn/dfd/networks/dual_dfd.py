@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from psf import InputError
 
-from .blocks import NormedLayers, double, draw_weights, make_convolution, pad_to
+from .blocks import DETAIL_REACH_PX, NormedLayers, double, draw_weights, make_convolution, pad_to, show_detail
 from .config import DepthConfig
 from .heads import DepthOutput
 
@@ -29,8 +29,6 @@ class DualDfDNet(nn.Module):
         config: Its shape; of 32 channels wide are those that its users report.
     """
 
-    reach_px = 64
-
     def __init__(self, config: DepthConfig) -> None:
         super().__init__()
         if config.kind != "dual_dfd":
@@ -46,6 +44,11 @@ class DualDfDNet(nn.Module):
         self.decoders = nn.ModuleList(NormedLayers(3 * c, c, c) for c in reversed(sizes[:-1]))
         self.out = make_convolution(sizes[0], 1)
 
+    @property
+    def reach_px(self) -> int:
+        """How far a pixel's depth reaches into the pictures."""
+        return 64 + (DETAIL_REACH_PX if self.config.shown == "detail" else 0)
+
     def forward(self, stack: Tensor, focus_m: Tensor, radius: Tensor | None = None) -> DepthOutput:
         """Depth of focal stacks.
 
@@ -58,7 +61,7 @@ class DualDfDNet(nn.Module):
             Shape (B, 1, H, W), and no blur.
         """
         pictures, (height, width) = stack.shape[1], stack.shape[-2:]
-        features = stack.flatten(0, 1)
+        features = (show_detail(stack) if self.config.shown == "detail" else stack).flatten(0, 1)
         for layer in self.extractor:
             features = nn.functional.relu(layer(features))
         features = features.unflatten(0, (-1, pictures)).flatten(1, 2)

@@ -47,7 +47,7 @@ def options(place, tmp_path):
             "fields": tuple(sorted(place.glob("F_*.h5"))),
             "out": tmp_path / "depth.tif",
             "model": place / "defocus_net_3.pt",
-            "focus": (0.5, 0.72, 1.415),
+            "focus_m": (0.5, 0.72, 1.415),
         }
         return ApplyDepthOptions(**{**given, **changes})
 
@@ -81,8 +81,8 @@ def test_without_a_focal_length_there_is_no_point_cloud(options, tmp_path):
         ({"model": None}, "--model, --method: found neither"),
         ({"method": "likelihood"}, "found both"),
         ({"points_every": -1}, "--points-every"),
-        ({"focus": None}, "focus distance: found none in its Exif data"),
-        ({"focus": (0.5, 0.9, 1.415)}, "expected those of the pictures"),
+        ({"focus_m": None}, "focus distance: found none in its Exif data"),
+        ({"focus_m": (0.5, 0.9, 1.415)}, "expected those of the pictures"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(options, changes, words, tmp_path):

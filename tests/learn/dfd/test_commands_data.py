@@ -14,7 +14,7 @@ def options(tmp_path, **changes):
 def test_what_is_not_typed_is_as_the_file_has_it(tmp_path):
     file = tmp_path / "run.json"
     file.write_text(json.dumps({"settings": StackSettings(seed=7, bits=10).to_json()}))
-    typed = {"bits": 8, "window": (64, 64), "depth": (0.6, 1.2), "jitter": 0.01, "depth_sources": ("segments",)}
+    typed = {"bits": 8, "shape_px": (64, 64), "depth_m": (0.6, 1.2), "jitter": 0.01, "depth_sources": ("segments",)}
     settings = make_settings(options(tmp_path, settings=file, **typed))
     assert (settings.seed, settings.bits, settings.shape_px, settings.depth_m) == (7, 8, (64, 64), (0.6, 1.2))
     assert settings.exposure_jitter == 0.01

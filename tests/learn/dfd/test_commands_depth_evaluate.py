@@ -42,7 +42,7 @@ def options(folder, tmp_path):
             "fields": tuple(sorted(folder.glob("F_*.h5"))),
             "truth": tuple(sorted(folder.glob("T_*.h5"))),
             "out": tmp_path / "out",
-            "window": (32, 32),
+            "shape_px": (32, 32),
             "textures": ("noise", "lines"),
             "blur": "blend",
             "judge": ("one_plane", "two_plane"),

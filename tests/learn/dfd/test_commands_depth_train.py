@@ -38,7 +38,7 @@ def options(files, tmp_path):
             "warmup": 1,
             "save_every": 2,
             "log_every": 2,
-            "window": (16, 16),
+            "shape_px": (16, 16),
             "scenes": "one_plane",
             "blur": "blend",
             "textures": ("noise",),
@@ -91,7 +91,7 @@ def test_shards_are_trained_on_with_their_own_settings(options, synthesis, tmp_p
     quick = synthesis.varied(blur="blend", scenes="one_plane", shape_px=(16, 16), encoding="srgb")
     write_stacks(quick, tmp_path / "s", 3, per_shard=2, workers=0)
     said = []
-    plain = {"window": None, "scenes": None, "blur": None, "textures": None}
+    plain = {"shape_px": None, "scenes": None, "blur": None, "textures": None}
     assert run_train_depth(options(shards=tmp_path / "s", **plain), say=said.append) == 0
     assert said[1].startswith("3 stacks of ")
     assert load_estimator(tmp_path / "run" / "network.pt").notes.encoding == "srgb"

@@ -36,6 +36,16 @@ def test_every_epoch_has_each_of_them_once_in_another_order(folder):
     assert epochs[0] != epochs[1]
 
 
+def test_stored_stacks_come_mirrored_one_way_in_one_epoch_and_another_in_the_next(folder):
+    stream = DepthStream(source=open_shelf(folder), batch=1)
+    ways = {}
+    for n in range(40):
+        sample = stream.make(n)
+        ways.setdefault(sample.drawn.index, set()).add(sample.drawn.window_px)
+    assert all(len(places) >= 2 for places in ways.values())
+    assert torch.equal(stream.make(7).stack, stream.make(7).stack)
+
+
 def test_a_step_has_the_same_stacks_however_many_processes_make_them(folder):
     def indices(rank, ranks):
         stream = DepthStream(source=open_shelf(folder), batch=4, rank=rank, ranks=ranks, first_step=2, steps=3)

@@ -13,7 +13,7 @@ def files(fields, tmp_path_factory):
     return [str(path) for path in paths]
 
 
-QUICK = ["--window", "32", "32", "--scenes", "one_plane", "--blur", "blend"]
+QUICK = ["--shape-px", "32", "32", "--scenes", "one_plane", "--blur", "blend"]
 
 
 def test_stacks_are_made_and_read(files, tmp_path, capsys):
@@ -25,7 +25,7 @@ def test_stacks_are_made_and_read(files, tmp_path, capsys):
 
 def test_photographs_that_are_too_small_are_named(files, photo_root, tmp_path, capsys):
     words = ["make-stacks", "--fields", *files, *QUICK, "-n", "1", "--workers", "0", "-o", str(tmp_path / "shards")]
-    more = ["--photos", str(photo_root), "--index", str(tmp_path / "i.jsonl"), "--window", "100", "100"]
+    more = ["--photos", str(photo_root), "--index", str(tmp_path / "i.jsonl"), "--shape-px", "100", "100"]
     assert main([*words, *more]) == 0
     assert "written: 1 focal stacks" in capsys.readouterr().out
 
@@ -44,14 +44,16 @@ def test_a_page_is_drawn(files, tmp_path, capsys):
         (lambda f: ["--fields", f[0], f[2], f[1]], "fields[2].focus_m: found 0.72 m after 1.415 m"),
         (lambda f: ["--fields", f[0], "gone.h5"], "gone.h5"),
         (lambda f: ["--fields", *f, "--scenes", "photos"], "found 'photos' without photographs"),
-        (lambda f: ["--fields", *f, "--depth", "0.1", "1"], "fields[0].depths_m"),
+        (lambda f: ["--fields", *f, "--depth-m", "0.1", "1"], "fields[0].depths_m"),
         (lambda f: ["--fields", *f, "--bits", "40"], "settings.bits: found 40"),
         (lambda f: ["--fields", *f, "--scenes", "cubes"], "cubes"),
         (lambda f: ["--fields", *f, "--sensor-noise", "none"], "--noise none leaves the noise out"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(files, tmp_path, capsys, change, words):
-    assert main(["make-stacks", *change(files), "--window", "32", "32", "-n", "1", "-o", str(tmp_path / "shards")]) == 2
+    assert (
+        main(["make-stacks", *change(files), "--shape-px", "32", "32", "-n", "1", "-o", str(tmp_path / "shards")]) == 2
+    )
     told = capsys.readouterr().err.strip()
     assert told.startswith("error: ")
     assert words in told

@@ -85,6 +85,7 @@ def test_a_traced_scene_is_judged_with_its_own_camera(synthesis, tmp_path):
 def test_what_is_no_scene_is_refused(changes, words, tmp_path):
     with pytest.raises(InputError, match=words):
         open_traced(write_scene(tmp_path / "s.npz", **changes))
-    (tmp_path / "t.npz").write_bytes(b"no")
-    with pytest.raises(InputError, match="no readable scene"):
-        open_traced(tmp_path / "t.npz")
+    for content in (b"no", b"PK\x05\x06"):
+        (tmp_path / "t.npz").write_bytes(content)
+        with pytest.raises(InputError, match="no readable scene"):
+            open_traced(tmp_path / "t.npz")

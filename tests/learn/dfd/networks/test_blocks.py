@@ -10,6 +10,7 @@ from learn.dfd.networks.blocks import (
     find_maximum,
     make_convolution,
     pad_to,
+    show_detail,
 )
 
 
@@ -28,6 +29,21 @@ def test_batch_normalisation_is_torchs_own():
 def test_the_maximum_over_pictures_stays_within_its_stack():
     features = torch.arange(6.0).reshape(6, 1, 1, 1)
     assert find_maximum(features, 3).flatten().tolist() == [2, 2, 2, 5, 5, 5]
+
+
+def test_detail_is_the_same_in_whatever_light_and_contrast_and_says_which_picture_is_sharp():
+    sharp = (0.5 + 0.1 * noise(1, 1, 3, 40, 40)).clamp(0, 1)
+    blurred = nn.functional.avg_pool2d(sharp[0], 5, 1, 2, count_include_pad=False)[None]
+    stack = torch.cat([sharp, blurred], 1)
+    detail = show_detail(stack)
+    assert torch.allclose(detail.square().mean(), torch.tensor(1.0), atol=0.1)
+    assert detail[:, 0].square().mean() > 10 * detail[:, 1].square().mean()
+    # The floor is 3 % of this contrast, and counts a little more in half the light.
+    assert torch.allclose(show_detail(0.5 * stack + 0.2), detail, atol=0.01 * float(detail.abs().max()))
+
+
+def test_detail_of_an_even_picture_is_none():
+    assert show_detail(torch.full((1, 2, 3, 20, 30), 0.4)).abs().max() < 1e-3
 
 
 def test_padding_mirrors_and_keeps_what_fits():

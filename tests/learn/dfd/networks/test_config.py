@@ -7,7 +7,9 @@ from psf import InputError
 
 
 def test_a_configuration_survives_json():
-    config = DepthConfig(kind="dual_dfd", width=8, pictures=3, with_radius=False, head="metres", depth_m=(0.3, 2.0))
+    config = DepthConfig(
+        kind="dual_dfd", width=8, pictures=3, with_radius=False, head="metres", depth_m=(0.3, 2.0), shown="detail"
+    )
     assert DepthConfig.from_json(config.to_json()) == config
     assert DepthConfig.from_json({}) == DepthConfig()
 
@@ -21,6 +23,8 @@ def test_a_configuration_survives_json():
         ({"pictures": 1}, "config.pictures: found 1"),
         ({"with_radius": 1}, "config.with_radius"),
         ({"kind": "cost_volume"}, "config.with_radius: found True"),
+        ({"kind": "cost_volume", "with_radius": False, "shown": "detail"}, "config.shown: found 'detail'"),
+        ({"shown": "edges"}, "config.shown: found 'edges'"),
         ({"candidates": 2}, "config.candidates: found 2"),
         ({"depth_m": [2.0, 1.0]}, "config.depth_m"),
         ({"depth_m": [1.0, math.inf], "head": "metres"}, "a finite farthest depth"),

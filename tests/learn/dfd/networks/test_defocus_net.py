@@ -44,6 +44,14 @@ def test_stacks_of_a_batch_do_not_see_each_other(network):
     assert torch.allclose(both[1:], network(stacks[1:], FOCUS_M).place, atol=1e-6)
 
 
+def test_with_detail_the_light_of_a_scene_does_not_count():
+    config = DepthConfig(width=2, with_radius=False, pictures=3, shown="detail")
+    seeing = make_depth_network(config, generator=torch.Generator().manual_seed(1)).eval()
+    stack = draw(1, 3, 3, 32, 32)
+    assert torch.allclose(seeing(stack, FOCUS_M).place, seeing(0.6 * stack, FOCUS_M).place, atol=1e-3)
+    assert seeing.reach_px == 128 + 18
+
+
 def test_another_kind_is_refused():
     with pytest.raises(InputError, match=r"config\.kind"):
         DefocusNet(DepthConfig(kind="dual_dfd"))

@@ -37,6 +37,17 @@ def test_image_height_can_be_left_out():
     assert found.blur is None
 
 
+def test_it_sees_detail_if_it_is_to_and_reaches_further_then():
+    network, stack, radius = make(shown="detail"), draw(1, 3, 3, 24, 24), draw(1, 1, 24, 24)
+    place = network(stack, FOCUS_M, radius).place
+    darker = network(0.6 * stack, FOCUS_M, radius).place
+    assert torch.allclose(place, darker, atol=1e-3)
+    assert not torch.allclose(
+        make()(stack, FOCUS_M, radius).place, make()(0.6 * stack, FOCUS_M, radius).place, atol=1e-3
+    )
+    assert network.reach_px == make().reach_px + 18
+
+
 def test_it_says_that_it_is_a_reconstruction():
     from learn.dfd.networks import dual_dfd
 
