@@ -34,6 +34,8 @@ from optics import FOCUS
 from psf.threads import limit_threads
 from render import RawSensor
 
+# The design of `examples/joint_design.py`.
+DEPTHS_M = (math.inf, 0.6, 0.3, 0.2, 0.15, 0.12, 0.1)
 FREE = (*(f"surface{n}.asphere_{power}" for n in (2, 3) for power in (4, 6, 8)), FOCUS)
 # Of a parameter, in steps of the variables: small against the curvature of the objective, large against rounding.
 DIFFERENCE = 0.03
@@ -71,13 +73,13 @@ def make_blocks(count: int, side_px: int, seed: int = 0) -> Patches:
 def cost(repeats: int) -> None:
     """Seconds of a step with its parts, with and without checkpoints."""
     lens = optics.load("f2.2_fixedfocus").refocused(0.4)
-    for checkpointed in (False, True):
-        grid = DesignGrid(radii=(0.0, 0.55, 0.9), checkpointed=checkpointed)
-        settings = JointSettings(free=FREE, grid=grid)
+    for checkpointed in (True, False):
+        grid = DesignGrid(DEPTHS_M, (0.0, 0.55, 0.9), checkpointed=checkpointed)
+        settings = JointSettings(free=FREE, grid=grid, pool=26, fit_patches=12, loss_patches=14)
         chain = open_chain(lens, settings)
         patches = make_blocks(settings.fit_patches + settings.loss_patches, settings.side_px + grid.kernel_px - 1)
         weights = torch.full((len(grid.depths_m),), 1 / len(grid.depths_m))
-        vector = chain.variables.read()
+        vector = torch.cat([chain.variables.read(), weights.double().log()])
         seconds = []
         for _ in range(1 + repeats):
             begun = time.process_time()

@@ -4,6 +4,8 @@ settings = JointSettings(free=("surface2.asphere_4", "surface3.asphere_4", "focu
 found = design_jointly(optics.load("f2.2_fixedfocus"), learn.photos.open_photos("PHOTOS"), settings)
 found.lens, found.iterates
 
+With several starts: `search_jointly`.
+
 The one room of `learn` that looks into `optics`.
 """
 
@@ -15,10 +17,11 @@ from .exposures import Exposed, Exposure, Patches, expose, set_exposure
 from .filter_bank import FilterSettings, apply_filters, solve_filters, sum_normals
 from .imaging import Chain, Outcome, run_chain
 from .iterates import Iterate, write_iterates
-from .judging import Fitted, JudgePlan, Verdict, fit_restorer, judge_lens
+from .judging import Fitted, JudgePlan, Sight, Verdict, fit_restorer, judge_lens, look_at_lens
 from .objective import Goal, find_soft_worst
 from .patches import convert_patches, draw_patches
-from .settings import JointSettings
+from .settings import JointSettings, ScanAxis
+from .starts import Scanned, Search, search_jointly
 
 __all__ = [
     "Chain",
@@ -36,6 +39,10 @@ __all__ = [
     "JudgePlan",
     "Outcome",
     "Patches",
+    "ScanAxis",
+    "Scanned",
+    "Search",
+    "Sight",
     "Verdict",
     "apply_filters",
     "compare_lenses",
@@ -47,10 +54,12 @@ __all__ = [
     "fit_restorer",
     "judge_lens",
     "judge_made",
+    "look_at_lens",
     "measure_slope",
     "open_chain",
     "refocus_for_restorer",
     "run_chain",
+    "search_jointly",
     "set_exposure",
     "sharpen_spots",
     "solve_filters",

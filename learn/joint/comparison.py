@@ -9,7 +9,7 @@ from optics import Lens, Limit, Tolerances, choose_tolerances, find_violations, 
 from psf.runs import make_generator
 
 from .exposures import Exposure, Patches
-from .judging import Fitted, JudgePlan, Verdict, fit_restorer, judge_lens
+from .judging import Fitted, JudgePlan, Sight, Verdict, fit_to_kernels, judge_kernels, judge_lens, look_at_lens
 
 # Numbers of the generators of a comparison: every lens has the same noise.
 _FIT, _JUDGE, _MADE = 0, 1, 2
@@ -42,6 +42,7 @@ def compare_lenses(
     *,
     plan: JudgePlan | None = None,
     seed: int = 1,
+    sights: Mapping[str, Sight] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Compared]:
     """Fit a restorer to every lens and judge both, with the same photographs and noise.
@@ -55,14 +56,17 @@ def compare_lenses(
         exposure: The sensor.
         plan: Where they are looked at.
         seed: Of the noise.
+        sights: The lenses as `look_at_lens` saw them with this plan, by the same names, so as not to trace them again.
         on_progress: Called with (lenses done, lenses).
     """
     plan = plan or JudgePlan()
     found = {}
     for number, (name, lens) in enumerate(lenses.items(), start=1):
         with torch.no_grad():
-            fitted = fit_restorer(lens, published, seen, exposure, plan, make_generator(seed, _FIT))
-            verdict = judge_lens(lens, published, fitted, fresh, exposure, plan, make_generator(seed, _JUDGE))
+            sight = sights[name] if sights else look_at_lens(lens, published, plan)
+            generators = [make_generator(seed, number) for number in (_FIT, _JUDGE)]
+            fitted = fit_to_kernels(sight.fit_kernels, sight.fit_light, seen, exposure, plan, generators[0])
+            verdict = judge_kernels(sight.kernels, sight.light, fitted, fresh, exposure, plan, generators[1])
             violation = float(find_violations(lens, limits).norm())
         found[name] = Compared(lens, fitted, verdict, violation)
         if on_progress:

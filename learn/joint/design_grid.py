@@ -33,7 +33,7 @@ class DesignGrid:
             a step is a third faster.
     """
 
-    depths_m: tuple[float, ...] = (math.inf, 0.4, 0.2, 1 / 7.5, 0.1)
+    depths_m: tuple[float, ...] = (math.inf, 0.4, 0.2, 0.13, 0.1)
     radii: tuple[float, ...] = (0.0, 0.4, 0.7, 0.95)
     kernel_px: int = 65
     one_wavelength: bool = True

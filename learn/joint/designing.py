@@ -35,6 +35,8 @@ from .tiny_restorer import make_trainer
 from .trust_region import TOLERANCE_DB, QuadraticModel, begin_model, choose_step, resize_box
 
 STATE_FILE, TABLE_FILE, LENSES_FOLDER = "state.pt", "iterates.csv", "lenses"
+# Of a depth at the start of a descent, so that its slope does not vanish.
+LEAST_WEIGHT = 3e-3
 # Numbers of the generators; those of a network's steps count up from 0.
 _POOL, _WEIGHTS, _PICTURES = -1, -2, -3
 
@@ -60,7 +62,10 @@ class JointDesign:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """Where a design stands: `vector` is to be tried at step `step`, `model` knows the best lens so far."""
+    """Where a design stands: `vector` is to be tried at step `step`, `model` knows the best lens so far.
+
+    Behind the P parameters of the lens stand the logarithms of D depth weights where these are free.
+    """
 
     step: int
     vector: Tensor
@@ -120,26 +125,19 @@ def design_jointly(
     chain = open_chain(lens, settings, published)
     if folder is not None:
         told = {"kind": "joint design", "lens": lens.name, "start": chain.variables.read().tolist()}
-        begin_run(folder, {**told, "settings": dict(settings.to_json())})
+        begin_run(folder, {**told, "settings": settings.to_run_json()})
         (folder / LENSES_FOLDER).mkdir(exist_ok=True)
-    margin = settings.grid.kernel_px - 1
-    pool = (
-        photos
-        if isinstance(photos, Patches)
-        else draw_patches(photos, settings.pool, settings.side_px, margin, make_generator(settings.seed, _POOL))
-    )
-    if len(pool) < settings.fit_patches + settings.loss_patches:
-        found = f"{len(pool)} patches"
-        raise InputError("photos", found, f"at least {settings.fit_patches + settings.loss_patches}")
-    state = _begin(chain, folder)
+    pool = draw_pool(photos, settings)
+    state = _begin(chain, pool, folder)
     _train_ahead(chain, pool, state)
-    while state.step < settings.steps:
+    while state.step < settings.steps and not _is_settled(chain, state):
         state, iterate = _advance(chain, pool, state)
         if folder is not None:
             _write(chain, folder, state)
         if on_progress is not None and on_progress(iterate):
             break
-    vector = chain.variables.read() if state.model is None else state.model.vector
+    vector = state.vector if state.model is None else state.model.vector
+    vector = vector[: len(chain.variables.names)]
     return JointDesign(
         lens=named(chain.variables.apply(vector), f"{lens.name}_joint", f"{lens.title}; designed with its restorer"),
         chain=chain,
@@ -149,10 +147,34 @@ def design_jointly(
     )
 
 
+def draw_pool(photos: PhotoFolder | Patches, settings: JointSettings) -> Patches:
+    """All patches of a design; those that are cut already stay."""
+    if isinstance(photos, Patches):
+        pool = photos
+    else:
+        margin = settings.grid.kernel_px - 1
+        pool = draw_patches(photos, settings.pool, settings.side_px, margin, make_generator(settings.seed, _POOL))
+    if len(pool) < settings.fit_patches + settings.loss_patches:
+        found = f"{len(pool)} patches"
+        raise InputError("photos", found, f"at least {settings.fit_patches + settings.loss_patches}")
+    return pool
+
+
 def draw_pictures(pool: Patches, settings: JointSettings) -> tuple[Patches, torch.Generator]:
     """The patches of a design, and the generator of their noise; the same at every call."""
+    return _draw(pool, settings, held=False)
+
+
+def draw_held(pool: Patches, settings: JointSettings) -> tuple[Patches, torch.Generator]:
+    """The patches of the design's filters, then those that no descent has seen; and a generator of their noise."""
+    return _draw(pool, settings, held=True)
+
+
+def _draw(pool: Patches, settings: JointSettings, *, held: bool) -> tuple[Patches, torch.Generator]:
     generator = make_generator(settings.seed, _PICTURES)
-    chosen = torch.randperm(len(pool), generator=generator)[: settings.fit_patches + settings.loss_patches]
+    chosen = torch.randperm(len(pool), generator=generator)
+    fit, seen = settings.fit_patches, settings.fit_patches + settings.loss_patches
+    chosen = torch.cat([chosen[:fit], chosen[seen:]]) if held else chosen[:seen]
     return Patches(pool.light[chosen], pool.metadata[chosen]), generator
 
 
@@ -164,11 +186,11 @@ def named(lens: Lens, name: str, title: str) -> Lens:
 def measure_slope(
     chain: Chain, vector: Tensor, patches: Patches, depth_weights: Tensor, generator: torch.Generator
 ) -> tuple[Outcome, Tensor]:
-    """`run_chain` and the gradient (P,) of its objective; every number of it is finite.
+    """`run_chain` and the gradient of its objective, of the vector's shape; every number of it is finite.
 
     Args:
         chain: All that stays.
-        vector: In steps, shape (P,).
+        vector: In steps, shape (P,) or (P + D,), as `run_chain` takes it.
         patches: As `run_chain` takes them.
         depth_weights: Shape (D,).
         generator: Of the noise.
@@ -187,7 +209,7 @@ def measure_slope(
     return outcome, slope
 
 
-def _begin(chain: Chain, folder: Path | None) -> _State:
+def _begin(chain: Chain, pool: Patches, folder: Path | None) -> _State:
     file = None if folder is None else folder / STATE_FILE
     if file is not None and file.is_file():
         kept: dict[str, Any] = torch.load(file, weights_only=True)
@@ -207,8 +229,13 @@ def _begin(chain: Chain, folder: Path | None) -> _State:
             iterates=tuple(iterates),
         )
     count = len(chain.settings.grid.depths_m)
-    weights = torch.full((count,), 1 / count)
-    return _State(0, chain.variables.read(), None, chain.settings.box_steps, weights, ())
+    vector, weights = chain.variables.read(), torch.full((count,), 1 / count)
+    if chain.settles:
+        patches, generator = draw_pictures(pool, chain.settings)
+        with torch.no_grad():
+            weights = run_chain(chain, vector, patches, weights, generator, settle=True).depth_weights
+        vector = torch.cat([vector, weights.to(vector).clamp_min(LEAST_WEIGHT).log()])
+    return _State(0, vector, None, chain.settings.box_steps, weights, ())
 
 
 def _write(chain: Chain, folder: Path, state: _State) -> None:
@@ -261,19 +288,35 @@ def _advance(chain: Chain, pool: Patches, state: _State) -> tuple[_State, Iterat
     assert best is not None
     if outcome is not None and not refused:
         weights = shift_depth_weights(weights, outcome.depth_errors_db.detach().to(weights), settings.weight_rate)
-    following = choose_step(best, chain.variables.low, chain.variables.high, box_steps)
-    count = len(settings.grid.depths_m)
+    count, free = len(settings.grid.depths_m), len(chain.variables.names)
+    low, high = chain.variables.low, chain.variables.high
+    if chain.settles:
+        unbound = low.new_full((count,), math.inf)
+        low, high, weights = (
+            torch.cat([low, -unbound]),
+            torch.cat([high, unbound]),
+            best.vector[free:].softmax(0).float(),
+        )
+    following = choose_step(best, low, high, box_steps)
     iterate = Iterate(
         step=state.step,
         objective_db=objective_db,
         depth_psnr_db=(math.nan,) * count if outcome is None else tuple((-outcome.depth_errors_db.detach()).tolist()),
         violation=math.nan if outcome is None else float(outcome.violations.detach().norm()),
-        depth_weights=tuple(state.depth_weights.tolist()),
-        values=tuple((state.vector * chain.variables.steps).tolist()),
+        depth_weights=(math.nan,) * count if outcome is None else tuple(outcome.depth_weights.detach().tolist()),
+        values=tuple((state.vector[:free] * chain.variables.steps).tolist()),
         seconds=time.perf_counter() - begun,
         refused=refused,
     )
     return _State(state.step + 1, following, best, box_steps, weights, (*state.iterates, iterate)), iterate
+
+
+def _is_settled(chain: Chain, state: _State) -> bool:
+    """Whether the next step promises nothing; of a network that goes on learning nobody knows."""
+    if state.model is None or chain.trainer is not None:
+        return False
+    promised_db = state.model.objective_db - state.model.predict_db(state.vector)
+    return promised_db < chain.settings.least_gain_db
 
 
 def _numbers(settings: JointSettings, step: int) -> range:

@@ -6,17 +6,22 @@ import torch
 from torch import Tensor
 
 from optics import Lens, Limit, Variables, find_violations
+from render import ColourMetadata
 
 from .design_grid import DesignKernels, find_light, trace_design
-from .exposures import Exposure, Patches, expose
-from .filter_bank import apply_filters, solve_filters, sum_normals
+from .exposures import Exposed, Exposure, Patches, expose
+from .filter_bank import Normals, apply_filters, solve_filters, sum_normals
 from .objective import (
     find_depth_errors_db,
     find_errors,
     find_soft_worst,
+    settle_depth_weights,
 )
 from .settings import JointSettings
 from .tiny_restorer import NetworkTrainer, crop
+
+# Per dB and round.
+SETTLING_RATE = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +49,11 @@ class Chain:
         """Left out of every error: half a filter, the same for both restorers."""
         return self.settings.filters.side_cells // 2
 
+    @property
+    def settles(self) -> bool:
+        """Whether depth weights of the filters' fit are free, beside the lens's parameters."""
+        return self.settings.restorer == "ridge" and self.settings.settle_rounds > 0
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -54,12 +64,14 @@ class Outcome:
         depth_errors_db: At every depth over all image heights, shape (D,).
         errors: Mean squared errors of developed pictures, shape (D, R).
         violations: Of the constraints, in units of their softness.
+        depth_weights: What each depth counted in the restorer's fit, shape (D,).
     """
 
     objective_db: Tensor
     depth_errors_db: Tensor
     errors: Tensor
     violations: Tensor
+    depth_weights: Tensor
 
 
 def look_through(chain: Chain, lens: Lens) -> tuple[Tensor, Tensor]:
@@ -69,23 +81,33 @@ def look_through(chain: Chain, lens: Lens) -> tuple[Tensor, Tensor]:
 
 
 def run_chain(
-    chain: Chain, vector: Tensor, patches: Patches, depth_weights: Tensor, generator: torch.Generator
+    chain: Chain,
+    vector: Tensor,
+    patches: Patches,
+    depth_weights: Tensor,
+    generator: torch.Generator,
+    *,
+    settle: bool = False,
 ) -> Outcome:
     """From a vector of free parameters to the objective.
 
     Args:
         chain: All that stays.
-        vector: In steps of the variables, shape (P,).
+        vector: In steps of the variables, shape (P,), or (P + D,) where logarithms of depth weights are free as well.
         patches: The first `fit_patches` fit the filters, the others are restored.
-        depth_weights: What each depth counts in the fit, shape (D,).
+        depth_weights: What each depth counts in the fit, shape (D,); of no account where `vector` has them.
         generator: Of the noise; the same state gives the same numbers.
+        settle: Whether to weigh the depths for this lens instead, without gradients (`JointSettings.settle_rounds`).
 
     Raises:
         InputError: A lens that cannot be, or through which an image height gets no light.
     """
-    lens = chain.variables.apply(vector)
+    free = len(chain.variables.names)
+    if len(vector) > free:
+        depth_weights = vector[free:].softmax(0).float()
+    lens = chain.variables.apply(vector[:free])
     kernels, light = look_through(chain, lens)
-    return judge_pictures(chain, lens, kernels, light, patches, depth_weights, generator)
+    return judge_pictures(chain, lens, kernels, light, patches, depth_weights, generator, settle=settle)
 
 
 def judge_pictures(
@@ -96,6 +118,8 @@ def judge_pictures(
     patches: Patches,
     depth_weights: Tensor,
     generator: torch.Generator,
+    *,
+    settle: bool = False,
 ) -> Outcome:
     """The same from kernels (D, R, 3, K, K) and light (D, R, 3) on; `lens` is asked for its constraints."""
     settings = chain.settings
@@ -111,6 +135,9 @@ def judge_pictures(
         seen = (kernels.detach(), light.detach()) if held else (kernels, light)
         fitted = expose(patches[:count], seen[0], seen[1], chain.exposure, generator)
         normals = sum_normals(fitted, settings.filters)
+        if settle:
+            with torch.no_grad():
+                depth_weights = _settle(chain, normals, given, metadata)
         filters = solve_filters(normals, depth_weights, settings.filters)
         restored = apply_filters(filters, given.noisy, settings.filters)
     sharp, pattern = crop(given.sharp, chain.border_cells), chain.exposure.sensor.pattern
@@ -119,4 +146,19 @@ def judge_pictures(
     violations = find_violations(lens, chain.limits)
     penalty_db = settings.goal.limit_weight_db * violations.square().sum()
     objective_db = find_soft_worst(depth_errors_db, settings.goal) + penalty_db
-    return Outcome(objective_db, depth_errors_db, errors, violations)
+    return Outcome(objective_db, depth_errors_db, errors, violations, depth_weights)
+
+
+def _settle(chain: Chain, normals: Normals, given: Exposed, metadata: ColourMetadata) -> Tensor:
+    """Weights (D,) under which the worst depth is best, of some rounds of weighing; without gradients."""
+    settings, pattern = chain.settings, chain.exposure.sensor.pattern
+    sharp, worst_db = crop(given.sharp, chain.border_cells), []
+
+    def find_errors_db(weights: Tensor) -> Tensor:
+        restored = apply_filters(solve_filters(normals, weights, settings.filters), given.noisy, settings.filters)
+        errors_db = find_depth_errors_db(find_errors(restored, sharp, metadata, pattern))
+        worst_db.append(float(errors_db.max()))
+        return errors_db
+
+    found = settle_depth_weights(find_errors_db, len(settings.grid.depths_m), settings.settle_rounds, SETTLING_RATE)
+    return found[min(range(len(worst_db)), key=worst_db.__getitem__)]

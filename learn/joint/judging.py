@@ -1,12 +1,13 @@
 """What a lens with its restorer is worth: fresh photographs, fresh noise, kernels really traced, places between nodes.
 
-The restorer is fitted to `psf_grid` kernels with all wavelengths at many depths, until the worst of them is as good as
-it gets (as in the design, by weights); it is then held, and judged at other depths and image heights through kernels
-of `psf_at`'s tracing. Every lens gets the same photographs, the same noise and the same procedure.
+The restorer is fitted to `psf_grid` kernels with all wavelengths at many depths. Depths are weighed until the worst of
+them is as good as it gets; of all weightings on that way, and of those half-way to even ones, the best by patches that
+had no part in it is taken, for every lens alike. It is then held, and judged at other depths and image heights through
+kernels of `psf_at`'s tracing. Every lens gets the same photographs and the same noise.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,12 +20,12 @@ from psf import InputError
 from .design_grid import LEAST_LIGHT
 from .exposures import Exposed, Exposure, Patches, expose
 from .filter_bank import FilterSettings, Normals, apply_filters, solve_filters, sum_normals
-from .objective import find_depth_errors_db, find_errors, shift_depth_weights
+from .objective import find_depth_errors_db, find_errors, settle_depth_weights
 from .tiny_restorer import crop
 
 JUDGED_SAMPLING = Sampling(rings=48, angles=64, nodes=16)
-# How often depths are weighed anew for a restorer, and how fast (per dB).
-_ROUNDS, _RATE = 40, 0.15
+# How often depths are weighed anew for a restorer, how fast (per dB), and of how many weightings one is tried.
+_ROUNDS, _RATE, _EVERY = 24, 0.25, 3
 
 
 def _depths(dioptres: Sequence[float]) -> tuple[float, ...]:
@@ -47,7 +48,7 @@ class JudgePlan:
     """
 
     fit_depths_m: tuple[float, ...] = _depths(range(11))
-    fit_radii: tuple[tuple[float, ...], ...] = ((0.0, 0.2), (0.3, 0.5), (0.55, 0.75), (0.8, 0.97))
+    fit_radii: tuple[tuple[float, ...], ...] = ((0.15,), (0.44,), (0.7,), (0.87,))
     depths_m: tuple[float, ...] = _depths((0, 0.6, 1.5, 2.6, 3.5, 4.5, 5.4, 6.5, 7.4, 8.5, 9.4, 10))
     radii: tuple[float, ...] = (0.12, 0.4, 0.66, 0.9)
     kernel_px: int = 97
@@ -69,10 +70,29 @@ class Fitted:
     Attributes:
         filters: Of every image height, shape (R, F, 4).
         depth_weights: That made its worst depth best, shape (D,).
+        held_worst_db: PSNR at the worst depth by the patches that chose these weights.
     """
 
     filters: Tensor
     depth_weights: Tensor
+    held_worst_db: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """A lens as restorers are fitted to it, and as it is judged; G neighbouring image heights to a filter.
+
+    Attributes:
+        fit_kernels: Of the fast grid, shape (D, R G, 3, K, K).
+        fit_light: Against the published lens's, shape (D, R G, 3).
+        kernels: As `psf_at` traces them, at the judged depths and heights, shape (D, R, 3, K, K).
+        light: Shape (D, R, 3).
+    """
+
+    fit_kernels: Tensor
+    fit_light: Tensor
+    kernels: Tensor
+    light: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +123,7 @@ def fit_restorer(
     Args:
         lens: The lens.
         published: By whose light the exposure is set.
-        patches: Three quarters for the filters, the rest for the weights.
+        patches: Half for the filters, a quarter to weigh depths by, a quarter to choose among the weightings.
         exposure: The sensor.
         plan: Where.
         generator: Of the noise.
@@ -116,24 +136,28 @@ def fit_to_kernels(
     kernels: Tensor, light: Tensor, patches: Patches, exposure: Exposure, plan: JudgePlan, generator: torch.Generator
 ) -> Fitted:
     """The same for kernels (D, R G, 3, K, K) and light (D, R G, 3), G neighbouring image heights to a filter."""
-    count = max(round(0.75 * len(patches)), 1)
-    if count == len(patches):
-        raise InputError("patches", len(patches), "at least 2")
-    group = len(plan.fit_radii[0])
-    exposed = expose(patches[:count], kernels, light, exposure, generator)
-    whole = sum_normals(exposed, plan.filters)
+    if len(patches) < 4:
+        raise InputError("patches", len(patches), "at least 4")
+    half, quarter = len(patches) // 2, len(patches) // 4
+    group, depths = len(plan.fit_radii[0]), len(plan.fit_depths_m)
+    whole = sum_normals(expose(patches[:half], kernels, light, exposure, generator), plan.filters)
     normals = Normals(*(one.unflatten(1, (-1, group)).mean(2) for one in (whole.gram, whole.moment)))
-    held = expose(patches[count:], kernels, light, exposure, generator)
-    depths = len(plan.fit_depths_m)
-    weights, best = torch.full((depths,), 1 / depths), (math.inf, torch.zeros(0), torch.zeros(0))
-    for _ in range(_ROUNDS):
-        filters = solve_filters(normals, weights, plan.filters)
-        errors_db = find_depth_errors_db(_find_errors(filters.repeat_interleave(group, 0), held, patches[count:], plan))
-        worst = float(errors_db.max())
-        if worst < best[0]:
-            best = (worst, filters, weights)
-        weights = shift_depth_weights(weights, errors_db, _RATE)
-    return Fitted(best[1], best[2])
+
+    def look_at(chosen: Patches) -> Callable[[Tensor], Tensor]:
+        exposed = expose(chosen, kernels, light, exposure, generator)
+
+        def find_errors_db(weights: Tensor) -> Tensor:
+            filters = solve_filters(normals, weights, plan.filters).repeat_interleave(group, 0)
+            return find_depth_errors_db(_find_errors(filters, exposed, chosen, plan))
+
+        return find_errors_db
+
+    way = settle_depth_weights(look_at(patches[half:-quarter]), depths, _ROUNDS, _RATE)[::_EVERY]
+    tried = [*way, *(0.5 * (one + way[0]) for one in way[1:])]
+    judge = look_at(patches[-quarter:])
+    worst = [float(judge(weights).max()) for weights in tried]
+    best = min(range(len(tried)), key=worst.__getitem__)
+    return Fitted(solve_filters(normals, tried[best], plan.filters), tried[best], -worst[best])
 
 
 def judge_lens(
@@ -157,12 +181,31 @@ def judge_lens(
         generator: Of the noise.
     """
     kernels, light = trace_places(lens, published, plan)
+    return judge_kernels(kernels, light, fitted, patches, exposure, plan, generator)
+
+
+def judge_kernels(
+    kernels: Tensor,
+    light: Tensor,
+    fitted: Fitted,
+    patches: Patches,
+    exposure: Exposure,
+    plan: JudgePlan,
+    generator: torch.Generator,
+) -> Verdict:
+    """The same for kernels (D, R, 3, K, K) and light (D, R, 3) that are traced already."""
     exposed = expose(patches, kernels, light, exposure, generator)
     errors = _find_errors(fitted.filters, exposed, patches, plan)
     border = plan.filters.side_cells // 2
     given = crop(exposed.noisy, border).contiguous()
     before = find_errors(given, crop(exposed.sharp, border), patches.metadata)
     return Verdict(-find_depth_errors_db(errors), -10 * errors.log10(), -find_depth_errors_db(before))
+
+
+def look_at_lens(lens: Lens, published: Lens, plan: JudgePlan) -> Sight:
+    """All kernels of a lens that judging asks for: traced once, used with many pictures."""
+    with torch.no_grad():
+        return Sight(*trace_fit(lens, published, plan), *trace_places(lens, published, plan))
 
 
 def trace_fit(lens: Lens, published: Lens, plan: JudgePlan) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """What a joint design makes small: the error of restored pictures at the worst depth, in decibels."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -72,6 +73,27 @@ def find_soft_worst(errors_db: Tensor, goal: Goal) -> Tensor:
     scaled = errors_db / goal.softness_db
     worst = goal.softness_db * (scaled.logsumexp(0) - math.log(len(errors_db)))
     return (1 - goal.mean_share) * worst + goal.mean_share * errors_db.mean()
+
+
+def settle_depth_weights(
+    find_errors_db: Callable[[Tensor], Tensor], depths: int, rounds: int, rate: float
+) -> list[Tensor]:
+    """Weights of the depths, shifted towards the worst one round by round.
+
+    Args:
+        find_errors_db: Errors (D,) of a restorer that is fitted with weights (D,).
+        depths: D.
+        rounds: How often.
+        rate: As `shift_depth_weights` takes it.
+
+    Returns:
+        One more than rounds, each of shape (D,), the first all alike; without gradients.
+    """
+    with torch.no_grad():
+        found = [torch.full((depths,), 1 / depths)]
+        for _ in range(rounds):
+            found.append(shift_depth_weights(found[-1], find_errors_db(found[-1]).to(found[-1]), rate))
+    return found
 
 
 def shift_depth_weights(weights: Tensor, errors_db: Tensor, rate: float) -> Tensor:

@@ -29,7 +29,7 @@ def plot_way(iterates: Sequence[Iterate], names: Sequence[str], depths_m: Sequen
     """
     if not iterates:
         raise InputError("iterates", "none", "at least one")
-    figure = Figure(figsize=(10.5, 4.0), layout="constrained")
+    figure = Figure(figsize=(10.5, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     steps = [one.step for one in iterates]
     dioptres = [0.0 if math.isinf(depth) else 1 / depth for depth in depths_m]
@@ -38,15 +38,16 @@ def plot_way(iterates: Sequence[Iterate], names: Sequence[str], depths_m: Sequen
         ink = (0.1 + 0.75 * dioptre / top, 0.25, 0.8 - 0.65 * dioptre / top)
         left.plot(steps, [one.depth_psnr_db[number] for one in iterates], color=ink, lw=1.1, label=_say(depth))
     left.plot(steps, [one.worst_psnr_db for one in iterates], color="k", lw=1.8, ls=":", label="worst")
-    left.set(xlabel="step", ylabel="PSNR of restored pictures (dB)", title="Depths (patches differ from step to step)")
-    left.legend(fontsize=7.5, frameon=False, ncols=2)
+    left.set(xlabel="step", ylabel="PSNR of restored pictures (dB)", title="Depths")
+    left.legend(fontsize=7.5, frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.17))
     values = np.array([one.values for one in iterates])
     span = np.maximum(np.abs(values - values[0]).max(0), 1e-30)
+    kept = max((n for n, one in enumerate(iterates) if not one.refused), default=0)
     for number, name in enumerate(names):
-        label = f"{name}: {values[0, number]:.4g} to {values[-1, number]:.4g}"
+        label = f"{name}: {values[0, number]:.4g} to {values[kept, number]:.4g}"
         right.plot(steps, (values[:, number] - values[0, number]) / span[number], lw=1.2, label=label)
     right.set(xlabel="step", ylabel="change, largest = 1", ylim=(-1.1, 1.1), title="Free parameters")
-    right.legend(fontsize=7, frameon=False)
+    right.legend(fontsize=7, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17))
     for ax in (left, right):
         ax.grid(alpha=0.25)
     figure.suptitle(title)
@@ -70,7 +71,7 @@ def plot_mtf_through_depth(
         nearest_m: Where the curves end.
         count: Depths.
     """
-    figure = Figure(figsize=(3.5 * len(radii), 3.4), layout="constrained")
+    figure = Figure(figsize=(3.5 * len(radii), 3.6), layout="constrained")
     axes = figure.subplots(1, len(radii), sharey=True, squeeze=False)[0]
     dioptres = np.linspace(0, 1 / nearest_m, count)
     depths_m = [math.inf if one == 0 else float(1 / one) for one in dioptres]
@@ -86,7 +87,8 @@ def plot_mtf_through_depth(
         ax.set(xlabel="depth (1/m)", xlim=(0, dioptres[-1]), title=f"image height {radius:g}")
         ax.grid(alpha=0.25)
     axes[0].set_ylabel("contrast (negative: turned over)")
-    axes[-1].legend(fontsize=8, frameon=False)
+    names, lines = list(lenses), axes[0].lines[: len(lenses)]
+    figure.legend(lines, names, fontsize=8, frameon=False, loc="outside lower center", ncols=len(names))
     figure.suptitle(f"Contrast at {frequency:.0f} lines per mm ({fineness:g} of Nyquist's) through depth, by rays")
     return figure
 
@@ -116,6 +118,33 @@ def plot_restored(rows: Mapping[str, Sequence[Tensor]], columns: Sequence[str], 
     return figure
 
 
+def plot_kernels(
+    kernels: Mapping[str, Tensor],
+    depths_m: Sequence[float],
+    radii: Sequence[float],
+    *,
+    places: Sequence[int] = (0, -1),
+    side_px: int = 49,
+) -> Figure:
+    """Kernels of several lenses, a row per lens and image height, a column per depth; the root of their light.
+
+    Args:
+        kernels: By name, each of shape (D, R, 3, K, K).
+        depths_m: The D depths.
+        radii: The R image heights.
+        places: Which of them are drawn.
+        side_px: Of the middle that is shown.
+    """
+    rows = {}
+    for place in places:
+        for name, one in kernels.items():
+            cut = max((one.shape[-1] - side_px) // 2, 0)
+            shown = stack_colours(one[:, place, :, cut : one.shape[-2] - cut, cut : one.shape[-1] - cut])
+            rows[f"{name}\nheight {radii[place]:g}"] = list(shown)
+    title = f"Kernels, the middle {side_px} px, root of their light; every kernel's brightest pixel is white"
+    return plot_restored(rows, [_say(depth) for depth in depths_m], title)
+
+
 def plot_verdicts(psnr_db: Mapping[str, Tensor], depths_m: Sequence[float], title: str = "") -> Figure:
     """PSNR of restored pictures against depth, a curve per lens.
 
@@ -143,6 +172,7 @@ def plot_landscape(
     worst_psnr_db: Tensor,
     names: tuple[str, str],
     marks: Mapping[str, tuple[float, float]] | None = None,
+    ways: Sequence[Sequence[tuple[float, float]]] = (),
 ) -> Figure:
     """The worst depth over two parameters.
 
@@ -152,6 +182,7 @@ def plot_landscape(
         worst_psnr_db: Shape (A, B).
         names: Of both, with units.
         marks: Places by name.
+        ways: Of descents, each through places in order; its last one is marked.
     """
     if tuple(worst_psnr_db.shape) != (len(across), len(along)):
         found = f"shape {tuple(worst_psnr_db.shape)}"
@@ -159,12 +190,22 @@ def plot_landscape(
     figure = Figure(figsize=(6.2, 4.3), layout="constrained")
     ax = figure.subplots()
     values = worst_psnr_db.numpy()
+    rest = ""
     filled = ax.contourf(across, along, values.T, levels=14, cmap="viridis")
     figure.colorbar(filled, ax=ax, label="PSNR at the worst depth (dB)")
+    for way in ways:
+        xs, ys = (np.array(column) for column in zip(*way, strict=True))
+        ax.plot(xs, ys, "-", color="w", lw=1.0)
+        ax.plot(xs[0], ys[0], "o", color="w", ms=3)
+        ax.plot(xs[-1], ys[-1], "*", color="#ff5a36", mec="k", mew=0.6, ms=11)
+        rest = "\nDescents (white, to a star) move all parameters; the map moves two"
     for name, (x, y) in (marks or {}).items():
         ax.plot(x, y, "o", color="w", mec="k", ms=6)
         ax.annotate(name, (x, y), xytext=(6, 5), textcoords="offset points", color="w", fontsize=8)
-    ax.set(xlabel=names[0], ylabel=names[1], title="Worst depth, each place with a restorer of its own")
+    ax.set(xlabel=names[0], ylabel=names[1])
+    ax.set_title(f"Worst depth, each place with a restorer of its own{rest}", fontsize=10)
+    ax.locator_params(axis="x", nbins=6)
+    ax.set_facecolor("0.35")  # where the scan has not been
     return figure
 
 

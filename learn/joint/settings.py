@@ -16,6 +16,29 @@ Restorer = Literal["ridge", "tiny", "none"]
 Mode = Literal["joint", "alternating"]
 
 
+@dataclass(frozen=True)
+class ScanAxis:
+    """One parameter of a scan.
+
+    Attributes:
+        name: Of a free parameter.
+        low: Change from the lens that was given, in what the parameter counts in.
+        high: The largest one.
+        places: Evenly spaced from `low` to `high`.
+    """
+
+    name: str
+    low: float
+    high: float
+    places: int
+
+    def __post_init__(self) -> None:
+        if not -math.inf < self.low < self.high < math.inf:
+            raise InputError(f"scan of {self.name}", f"{self.low:g} to {self.high:g}", "a low below the high")
+        if self.places < 2:
+            raise InputError(f"scan of {self.name}: places", self.places, "at least 2")
+
+
 @dataclass(frozen=True, kw_only=True)
 class JointSettings:
     """A joint design.
@@ -36,8 +59,14 @@ class JointSettings:
         fit_patches: Of these, for the filters' fit.
         loss_patches: Of these, for the lens's loss: others than those of the fit.
         side_px: Of a patch, without the margin for the blur.
-        weight_rate: How fast the restorer's fit turns towards the worst depth, per dB and step. With 0 all depths count
-            alike in it, and lenses are compared by one objective; the final restorer may still be another one.
+        settle_rounds: Of "ridge": how often depths are weighed anew in the filters' fit for the lens that a descent
+            begins with, and for each of a scan; in the descent the weights are free beside the lens's parameters.
+            0: they are not, `weight_rate` weighs them.
+        weight_rate: How fast the fit of a restorer whose weights do not settle turns towards the worst depth, per dB
+            and step of the lens; with 0 all depths count alike.
+        least_gain_db: A design ends before its last step where the next one promises less than this (not "tiny").
+        scan: Which parameters are moved over a grid of places before any descent; of `starts`, none: from the lens.
+        starts: Descents from the best places of the scan, each of `steps`; the best by patches that none has seen.
         iso: Of the sensor.
         slack: Share by which constraints of the starting lens may be exceeded (`optics.keep_limits`).
         grid: Depths and image heights.
@@ -57,7 +86,11 @@ class JointSettings:
     fit_patches: int = 10
     loss_patches: int = 8
     side_px: int = 64
+    settle_rounds: int = 12
     weight_rate: float = 0.0
+    least_gain_db: float = 0.001
+    scan: tuple[ScanAxis, ...] = ()
+    starts: int = 1
     iso: float = 100.0
     slack: float = 0.02
     grid: DesignGrid = field(default_factory=DesignGrid)
@@ -72,17 +105,23 @@ class JointSettings:
             if getattr(self, name) not in get_args(allowed):
                 expected = " or ".join(map(repr, get_args(allowed)))
                 raise InputError(f"JointSettings.{name}", repr(getattr(self, name)), expected)
-        for name in ("steps", "pool", "fit_patches", "loss_patches"):
+        object.__setattr__(self, "scan", tuple(self.scan))
+        for name in ("steps", "pool", "fit_patches", "loss_patches", "starts"):
             if getattr(self, name) < 1:
                 raise InputError(f"JointSettings.{name}", getattr(self, name), "at least 1")
-        for name in ("network_steps", "network_head_start"):
+        for name in ("network_steps", "network_head_start", "settle_rounds"):
             if getattr(self, name) < 0:
                 raise InputError(f"JointSettings.{name}", getattr(self, name), "0 or more")
         for name in ("box_steps", "iso"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"JointSettings.{name}", getattr(self, name), "a positive number")
-        if not 0 <= self.weight_rate < math.inf:
-            raise InputError("JointSettings.weight_rate", self.weight_rate, "0 or more")
+        for name in ("weight_rate", "least_gain_db"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"JointSettings.{name}", getattr(self, name), "0 or more")
+        if self.starts > 1 and not self.scan:
+            raise InputError("JointSettings.starts", self.starts, "1 without a scan")
+        if self.starts > 1 and self.fit_patches + self.loss_patches == self.pool:
+            raise InputError("JointSettings.pool", self.pool, "patches left over, to choose among descents")
         if self.fit_patches + self.loss_patches > self.pool:
             found = f"{self.fit_patches} + {self.loss_patches}"
             raise InputError("JointSettings.fit_patches, .loss_patches", found, f"at most pool, {self.pool}")
@@ -96,6 +135,10 @@ class JointSettings:
         plain = {name: value for name, value in asdict(self).items() if name != "free"}
         whole: Mapping[str, Any] = _as_text({"free": free, **plain})
         return whole
+
+    def to_run_json(self) -> dict[str, Any]:
+        """The same without what may change when a run is gone on with: how many steps, where no network counts them."""
+        return {name: value for name, value in self.to_json().items() if name != "steps" or self.restorer == "tiny"}
 
 
 def _as_text(value: Any) -> Any:

@@ -3,12 +3,13 @@ from dataclasses import replace
 import torch
 
 import optics
-from learn.joint.controls import refocus_for_restorer, reread, sharpen_spots
+from learn.joint.controls import measure_difference, refocus_for_restorer, reread, sharpen_spots
+from learn.joint.design_grid import DesignGrid
 from optics import FOCUS
 
 
 def test_refocusing_changes_nothing_but_the_way_to_the_sensor(lens, patches, settings):
-    found = refocus_for_restorer(lens, patches(4), settings(free=("surface2.asphere_4", FOCUS)))
+    found = refocus_for_restorer(lens, patches(4), settings(free=("surface2.asphere_4", FOCUS))).best.lens
     changed = [n for n, value in found.parameters().items() if not torch.equal(value, lens.parameters()[n])]
     assert changed == [f"surface{len(lens.surfaces)}.thickness_mm"]
 
@@ -23,10 +24,7 @@ def test_spots_become_smaller(lens, settings):
 def test_a_lens_comes_back_from_zmx_with_the_same_kernels(wide_lens, tmp_path):
     changed = wide_lens.with_parameters({"surface2.asphere_4": wide_lens.parameters()["surface2.asphere_4"] + 0.01})
     again = reread(replace(changed, name="changed"), tmp_path)
-    kernels = [
-        optics.psf_at(
-            one, 3000, 1000, 0.2, kernel_px=65, wavelengths_um=[[0.5876]], sampling=optics.Sampling(12, 12, 8)
-        )
-        for one in (changed, again)
-    ]
-    torch.testing.assert_close(*kernels, atol=1e-7, rtol=0)
+    again = replace(again, channels=changed.channels)
+    grid = DesignGrid((0.2,), (0.7,), 65, True, optics.Sampling(12, 12, 8), False)
+    assert measure_difference(changed, again, grid) < 1e-6
+    assert measure_difference(changed, wide_lens, grid) > 0.1

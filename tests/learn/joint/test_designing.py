@@ -59,6 +59,13 @@ def test_a_design_that_was_stopped_goes_on_with_the_same_steps(lens, patches, se
     assert float(first.surfaces[-1].thickness_mm) == pytest.approx(float(lens.surfaces[-1].thickness_mm), rel=1e-12)
 
 
+def test_a_design_is_gone_on_with_for_more_steps(lens, patches, settings, tmp_path):
+    whole = design_jointly(lens, patches(4), settings(steps=2, restorer="none"))
+    design_jointly(lens, patches(4), settings(steps=1, restorer="none"), folder=tmp_path / "run")
+    longer = design_jointly(lens, patches(4), settings(steps=2, restorer="none"), folder=tmp_path / "run")
+    assert torch.equal(whole.vector, longer.vector)
+
+
 def test_a_network_that_was_stopped_goes_on_with_the_same_steps(lens, patches, settings, tmp_path):
     options = settings(restorer="tiny", steps=2, side_px=24)
     given = patches(4, 24)

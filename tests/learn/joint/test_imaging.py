@@ -40,6 +40,35 @@ def test_gradients_of_the_whole_chain_are_its_differences(lens, patches, setting
     assert float((slope - expected).abs().max()) < 0.02 * float(expected.abs().max())
 
 
+def test_depth_weights_are_free_beside_the_lens(lens, patches, settings):
+    chain = open_chain(lens, settings())
+    chain = replace(chain, exposure=Exposure(FINE, 1e-4, 1e-6))
+    vector = torch.cat([chain.variables.read() + 0.3, torch.tensor([0.4, 0.6], dtype=torch.float64).log()])
+
+    def value(at):
+        with torch.no_grad():
+            found = run_chain(chain, at, patches(4), torch.ones(2), torch.Generator().manual_seed(5))
+        return float(found.objective_db)
+
+    outcome, slope = measure_slope(chain, vector, patches(4), torch.ones(2), torch.Generator().manual_seed(5))
+    assert outcome.depth_weights.tolist() == pytest.approx([0.4, 0.6])
+    step = torch.tensor([0.0, 0.05, 0.0], dtype=torch.float64)
+    expected = (value(vector + step) - value(vector - step)) / 0.1
+    assert float(slope[1]) == pytest.approx(expected, rel=0.02)
+    assert float(slope[1] + slope[2]) == pytest.approx(0.0, abs=1e-6)  # only shares count
+
+
+def test_settled_weights_make_the_worst_depth_no_worse_than_even_ones(lens, patches, settings):
+    chain, even = open_chain(lens.refocused(0.5), settings(settle_rounds=10)), torch.full((2,), 0.5)
+    found = []
+    for settle in (False, True):
+        with torch.no_grad():
+            vector = chain.variables.read()
+            found.append(run_chain(chain, vector, patches(4), even, torch.Generator().manual_seed(1), settle=settle))
+    assert float(found[1].depth_errors_db.max()) <= float(found[0].depth_errors_db.max())
+    assert float(found[1].depth_weights.sum()) == pytest.approx(1.0)
+
+
 def test_held_filters_have_the_value_but_not_the_gradient_of_joint_ones(lens, patches, settings):
     found = []
     for mode in ("joint", "alternating"):

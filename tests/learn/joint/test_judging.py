@@ -54,6 +54,11 @@ def test_fitted_kernels_keep_the_order_of_the_plan(lens):
     assert float(peaks[0]) > float(peaks[1])  # infinity first, where the lens is in focus
 
 
+def test_too_few_patches_for_fit_weights_and_choice_are_refused(lens, patches):
+    with pytest.raises(InputError, match="patches"):
+        fit_restorer(lens, lens, patches(3), QUIET, PLAN, torch.Generator())
+
+
 def test_groups_of_image_heights_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="fit_radii"):
         JudgePlan(radii=(0.5,))

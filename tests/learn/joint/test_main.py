@@ -37,7 +37,7 @@ def test_command_writes_prescriptions_that_read_back_and_a_table(photos, tmp_pat
         assert float((value - foreign.parameters()[name]).abs()) <= 1e-12 * float(value.abs()), name
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert set(summary["free"]["focus_mm"]) == {"published", "joint"}
-    assert (tmp_path / "out" / "design" / "iterates.csv").is_file()
+    assert (tmp_path / "out" / "design" / "descent_0" / "iterates.csv").is_file()
     # The same command has nothing left to do but to write its results again.
     assert run(photos, tmp_path / "out", *words) == 0
 
@@ -48,6 +48,8 @@ def test_command_writes_prescriptions_that_read_back_and_a_table(photos, tmp_pat
         (["--free", "surface99.asphere_4"], "surface99"),
         (["--steps", "0"], "steps"),
         (["--fitted", "1"], "--fitted"),
+        (["--scan", "focus_mm=1:2"], "--scan"),
+        (["--scan", "surface2.asphere_4=-1:1:3"], "asphere_4"),
         (["--restorer", "magic"], "restorer"),
         (["--iso", "0"], "iso"),
     ],

@@ -8,6 +8,7 @@ from learn.joint.objective import (
     find_depth_errors_db,
     find_errors,
     find_soft_worst,
+    settle_depth_weights,
     shift_depth_weights,
 )
 from psf import InputError
@@ -40,6 +41,14 @@ def test_weights_turn_to_the_worst_depth_and_stay_shares():
     assert float(weights.sum()) == pytest.approx(1.0, abs=1e-6)
     assert float(weights[0]) < 1e-3
     assert float(weights[1]) == pytest.approx(float(weights[2]), rel=1e-5)
+
+
+def test_settled_weights_make_depths_alike_where_they_can():
+    # Errors that a share of weight takes away: the second depth is the harder one by 2 dB.
+    way = settle_depth_weights(lambda weights: torch.tensor([-26.0, -24.0]) - 10 * weights, 2, 40, 0.3)
+    assert len(way) == 41
+    assert way[0].tolist() == [0.5, 0.5]
+    assert float(way[-1][1]) == pytest.approx(0.6, abs=1e-3)
 
 
 def test_pictures_of_another_shape_are_refused(patches):

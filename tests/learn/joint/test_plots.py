@@ -25,8 +25,10 @@ def test_pictures_of_a_design_are_drawn(lens):
     assert len(pictures.axes) == 2
     curve = plot_verdicts({"a": torch.tensor([24.0, 26.0])}, [math.inf, 0.1])
     assert curve.axes[0].lines[0].get_xdata().tolist() == [0.0, 10.0]
-    map_ = plot_landscape([0.0, 1.0], [0.0, 1.0, 2.0], torch.arange(6.0).reshape(2, 3), ("a", "b"), {"x": (0.5, 1.0)})
+    marks, ways = {"x": (0.5, 1.0)}, [[(0.0, 0.0), (1.0, 1.5)]]
+    map_ = plot_landscape([0.0, 1.0], [0.0, 1.0, 2.0], torch.arange(6.0).reshape(2, 3), ("a", "b"), marks, ways)
     assert map_.axes[0].get_xlabel() == "a"
+    assert map_.axes[0].lines[0].get_ydata().tolist() == [0.0, 1.5]
 
 
 def test_what_does_not_fit_is_refused():

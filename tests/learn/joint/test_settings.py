@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from learn.joint.settings import JointSettings
+from learn.joint.settings import JointSettings, ScanAxis
 from optics import FOCUS, Variable
 from psf import InputError
 
@@ -24,6 +24,8 @@ def test_settings_are_json_with_infinite_numbers_as_text():
         ({"network_steps": -1}, "network_steps"),
         ({"box_steps": 0.0}, "box_steps"),
         ({"weight_rate": -1.0}, "weight_rate"),
+        ({"least_gain_db": -1.0}, "least_gain_db"),
+        ({"settle_rounds": -1}, "settle_rounds"),
         ({"pool": 3}, "pool"),
         ({"side_px": 15}, "side_px"),
     ],
@@ -31,3 +33,9 @@ def test_settings_are_json_with_infinite_numbers_as_text():
 def test_unusable_settings_are_refused(change, words):
     with pytest.raises(InputError, match=words):
         JointSettings(**change)
+
+
+@pytest.mark.parametrize("ends", [(1.0, 0.0, 3), (0.0, float("inf"), 3), (0.0, 1.0, 1)])
+def test_scans_that_go_nowhere_are_refused(ends):
+    with pytest.raises(InputError, match="scan of focus_mm"):
+        ScanAxis(FOCUS, *ends)
