@@ -48,7 +48,7 @@ def axial_rays(lens: optics.Lens, count: int, dtype: torch.dtype) -> optics.Rays
     position = torch.stack([radius * angle.cos(), radius * angle.sin(), torch.full_like(radius, -1.0)], dim=1)
     direction = torch.zeros_like(position)
     direction[:, 2] = 1
-    wavelength = torch.tensor(optics.lens.D_LINE_UM, dtype=torch.float64)
+    wavelength = torch.tensor(optics.glass.LINE_D_UM, dtype=torch.float64)
     return optics.Rays(position, direction, wavelength).to(dtype=dtype)
 
 
@@ -100,7 +100,7 @@ def peer_lens(name: str, dtype: torch.dtype) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lens.json"
         path.write_text(json.dumps(content))
-        return GeoLens(str(path), device="cpu", dtype=dtype, primary_wvln=optics.lens.D_LINE_UM, wvln_rgb=lines_um)
+        return GeoLens(str(path), device="cpu", dtype=dtype, primary_wvln=optics.glass.LINE_D_UM, wvln_rgb=lines_um)
 
 
 def peer_cases(name: str, count: int, dtype: torch.dtype) -> dict[str, Callable[[], Any]]:

@@ -82,11 +82,11 @@ class Perturb:
     """What the maker does about the errors: nothing, or moves the sensor to the paraxial or the sharpest focus."""
     depths: int = 20
     """Depths of every field, evenly in dioptres from the nearest to infinity."""
-    nearest: float | None = None
+    nearest_m: float | None = None
     """Nearest depth in m; by default the lens file's."""
     radii: int = 20
     """Image heights of every field."""
-    kernel: int | None = None
+    kernel_px: int | None = None
     """Window in px, odd; by default what the nominal lens needs."""
     workers: int | None = None
     """Processes; by default one per core. 0: none but this."""
@@ -114,7 +114,7 @@ class Convert:
     """Leave out what has no counterpart here (apertures that are not round, unknown surface types), and say so."""
     pitch_um: float | None = None
     """Pixel pitch of the sensor; by default what the file's fields suggest."""
-    image_shape: tuple[int, int] | None = None
+    image_shape_px: tuple[int, int] | None = None
     """Height and width of the sensor in pixels; by default 3000 4000."""
 
 
@@ -208,7 +208,7 @@ def perturb(args: Perturb) -> int:
     if args.radii < 2:
         raise InputError("--radii", args.radii, "at least 2")
     tolerances = choose(args, lens)
-    nearest_m = lens.nearest_m if args.nearest is None else args.nearest
+    nearest_m = lens.nearest_m if args.nearest_m is None else args.nearest_m
     with tqdm(unit="field", leave=False, disable=None) as bar:
 
         def on_progress(done: int, fields: int) -> None:
@@ -224,7 +224,7 @@ def perturb(args: Perturb) -> int:
             seed=args.seed,
             depths_m=default_depths_m(nearest_m, args.depths),
             radii=[index / (args.radii - 1) for index in range(args.radii)],
-            kernel_px=args.kernel,
+            kernel_px=args.kernel_px,
             workers=args.workers,
             ray_address=args.ray,
             on_progress=on_progress,

@@ -157,7 +157,7 @@ def trace_ray_fans(
 
         centre, semi_u = ellipses.centre_mm[:, None], ellipses.semi_u_mm[:, None]
         low, high = find_lit(lambda t: any_alive((centre + semi_u * t)[:, None], zero), len(heights), unit)
-        share = torch.linspace(0, 1, rays).to(unit)
+        share = torch.linspace(0, 1, rays, dtype=torch.float64).to(unit)
         u = centre + semi_u * (low + (high - low) * share)
         # Through the chief ray, which need not be in the middle of the bundle.
         semi_v = ellipses.semi_v_mm[:, None]
@@ -293,7 +293,7 @@ def find_axial_colour(
         wave = spectrum.middle_um()
         chief = chief_rays(lens, unit.new_zeros(1))
         ellipse = find_ellipses(lens, chief, depth_mm[None], wave)
-        rho = torch.linspace(0, 1, zones).to(unit)
+        rho = torch.linspace(0, 1, zones, dtype=torch.float64).to(unit)
         # The innermost zone stands for the limit. Rays leave across the plane of symmetry: there the axis is the axis.
         v = ellipse.semi_v_mm / _MARGIN * rho.clamp_min(_CLOSE)
         z = chief.crossing_mm

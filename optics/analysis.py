@@ -145,7 +145,7 @@ def trace_fans(lens: Lens, radii: Sequence[float], depth_m: float | None = None,
 
         centre, semi = ellipses.centre_mm[:, None], ellipses.semi_u_mm[:, None]
         low, high = find_lit(lambda t: trace(lens, fan(centre + semi * t)).alive, len(heights), unit)
-        share = torch.linspace(0, 1, rays).to(unit)
+        share = torch.linspace(0, 1, rays, dtype=torch.float64).to(unit)
         chosen = fan(centre + semi * (low + share * (high - low)))
         traced = trace(lens, chosen, path=True)
         crossings = traced.path_mm
@@ -190,7 +190,7 @@ def find_spots(
         heights = read_radii(radii).to(unit)
         spectrum = read_spectrum(chosen, unit)
         wave = spectrum.wavelength_um
-        depths_mm = 1e3 * torch.tensor(list(depths_m)).to(unit)
+        depths_mm = 1e3 * torch.tensor(list(depths_m), dtype=torch.float64).to(unit)
         chief = chief_rays(lens, heights)
         pupil_u, pupil_v, cell = _hexapolar(rings, unit)
         rows = []
@@ -213,10 +213,10 @@ def find_spots(
             rows.append((1e3 * x, 1e3 * y, light, 1e3 * rms, 1e3 * mean))
         x_um, y_um, light, rms_um, centroid_um = (torch.stack(column) for column in zip(*rows, strict=True))
         f_numbers = [float(conjugate(lens, float(d)).working_f_number) for d in depths_m]
-        airy = AIRY * lens.reference_wavelength_um * torch.tensor(f_numbers).to(unit)
+        airy = AIRY * lens.reference_wavelength_um * torch.tensor(f_numbers, dtype=torch.float64).to(unit)
     return Spots(
         radii=heights,
-        depths_m=1e-3 * depths_mm,
+        depths_m=torch.tensor(list(depths_m), dtype=torch.float64).to(unit),
         channels=chosen,
         channel_of=spectrum.channel_of,
         x_um=x_um,
@@ -356,7 +356,7 @@ def _hexapolar(rings: int, unit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     for ring in range(1, rings + 1):
         rho += [ring / (rings + 0.5)] * (6 * ring)
         phi += [2 * math.pi * (i + 0.5) / (6 * ring) for i in range(6 * ring)]
-    radius, angle = torch.tensor(rho).to(unit), torch.tensor(phi).to(unit)
+    radius, angle = (torch.tensor(values, dtype=torch.float64).to(unit) for values in (rho, phi))
     cell = torch.full_like(radius, 4 / 3)
     cell[0] = 1.0
     return radius * torch.cos(angle), radius * torch.sin(angle), cell / cell.sum()

@@ -37,6 +37,13 @@ class Spectrum:
     channel_of: Tensor
     share: Tensor
 
+    @property
+    def mix(self) -> Tensor:
+        """Share of every wavelength in every channel, shape (C, W)."""
+        matrix = self.share.new_zeros(len(self.channels), len(self.share))
+        matrix[self.channel_of, torch.arange(len(self.share), device=self.share.device)] = self.share
+        return matrix
+
     def mixed(self, values: Tensor) -> Tensor:
         """Weighted sums over the wavelengths of each channel.
 
@@ -145,7 +152,7 @@ def find_lit(alive: Callable[[Tensor], Tensor], count: int, unit: Tensor) -> tup
     Raises:
         InputError: A line without light.
     """
-    scan = torch.linspace(-1.05, 1.05, _SCAN).to(unit).expand(count, _SCAN)
+    scan = torch.linspace(-1.05, 1.05, _SCAN, dtype=torch.float64).to(unit).expand(count, _SCAN)
     lit = alive(scan)
     if not bool(lit[:, 1:-1].any(1).all()):
         raise InputError("rays", "a bundle whose section lets no light through", "light in the section of every bundle")

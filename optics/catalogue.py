@@ -39,9 +39,7 @@ def find_glass(name: str, catalogues: Sequence[str] = CATALOGUES, *, where: str 
         return AIR
     if numbers := _ND_VD.fullmatch(wanted):
         return ModelGlass.from_numbers(float(numbers[1]), float(numbers[2]), name=wanted, where=f"{where} {name!r}")
-    for maker in catalogues:
-        if maker not in CATALOGUES:
-            raise InputError("catalogues", repr(maker), f"some of {', '.join(CATALOGUES)}")
+    _check_catalogues(catalogues)
     maker, slash, bare = wanted.rpartition("/")
     if slash and maker not in CATALOGUES:
         raise InputError(where, repr(name), f"a maker before the stroke: one of {', '.join(CATALOGUES)}")
@@ -52,7 +50,12 @@ def find_glass(name: str, catalogues: Sequence[str] = CATALOGUES, *, where: str 
 
 
 def list_glasses(catalogues: Sequence[str] = CATALOGUES) -> list[str]:
-    """All names as "maker/name", sorted within each catalogue."""
+    """All names as "maker/name", sorted within each catalogue.
+
+    Raises:
+        InputError: There is no such catalogue.
+    """
+    _check_catalogues(catalogues)
     return [key for catalogue in catalogues for key in sorted(_names(catalogue))]
 
 
@@ -78,6 +81,12 @@ def _keys() -> Mapping[str, str]:
     for name, entry in _plastics().items():
         keys |= {f"plastics/{alias}".casefold(): name for alias in (name, *entry.get("aliases", []))}
     return MappingProxyType(keys)
+
+
+def _check_catalogues(catalogues: Sequence[str]) -> None:
+    for maker in catalogues:
+        if maker not in CATALOGUES:
+            raise InputError("catalogues", repr(maker), f"some of {', '.join(CATALOGUES)}")
 
 
 def _names(catalogue: str) -> list[str]:

@@ -40,7 +40,7 @@ def convert_command(
     catalogue: Sequence[Path] = (),
     lenient: bool = False,
     pitch_um: float | None = None,
-    image_shape: tuple[int, int] | None = None,
+    image_shape_px: tuple[int, int] | None = None,
 ) -> Converted:
     """Read a lens file and write it in another format.
 
@@ -50,7 +50,7 @@ def convert_command(
         catalogue: Glass catalogues, AGF files or folders of them.
         lenient: Leave out what bends or blocks light and has no counterpart.
         pitch_um: Pixel pitch of the sensor.
-        image_shape: Its height and width in pixels.
+        image_shape_px: Its height and width in pixels.
 
     Raises:
         FileNotFoundError: No such file, catalogue or folder.
@@ -63,7 +63,7 @@ def convert_command(
     if out.exists() and file.exists() and out.samefile(file):
         raise InputError("--out", str(out), "another file than the one that is read")
     found = read_lens_file(
-        file, catalogues=catalogue, strict=not lenient, pitch_um=pitch_um, image_shape_px=image_shape
+        file, catalogues=catalogue, strict=not lenient, pitch_um=pitch_um, image_shape_px=image_shape_px
     )
     told: tuple[Notice, ...] = ()
     if out.suffix.lower() == ".zmx":

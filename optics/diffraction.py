@@ -29,7 +29,6 @@ from torch import Tensor
 from psf.errors import InputError
 from psf.threads import share_threads
 
-from .diffraction_loops import BETA, WIDTH, sow, tabulate_window
 from .disc import Array, DiscNodes
 from .pupil import chief_rays, dioptre_per_mm
 from .wave_maps import PHASE, L, M, WaveMaps, X, map_wavefronts
@@ -37,9 +36,6 @@ from .wavefront import check_whole, gauss_points, sub_rays
 
 if TYPE_CHECKING:
     from .lens import Lens
-
-if TYPE_CHECKING:
-    pass
 
 Method = Literal["fft", "huygens"]
 
@@ -143,15 +139,23 @@ class Aperture:
         return min(self.high[0] - self.low[0], self.high[1] - self.low[1])
 
 
-def measure_aperture(maps: WaveMaps, field: int, depth_weights: Array, wave_weights: Array, azimuth: float) -> Aperture:
-    """Extent of a pupil and of its blur, from the nodes alone (they reach to the rim of the ellipse)."""
+def measure_aperture(
+    maps: WaveMaps, field: int, depth_weights: Array, wave_weights: Array, azimuth_rad: float
+) -> Aperture:
+    """Extent of a pupil and of its blur, from the nodes alone (they reach to the rim of the ellipse).
+
+    Args:
+        maps: Wavefronts of the field.
+        field: Which one.
+        depth_weights: What to take of each depth node, shape (D, nq).
+        wave_weights: What to take of each wavelength node, shape (nw,).
+        azimuth_rad: Where the image point lies.
+    """
     values = torch.einsum("w,qwcnm->qcnm", torch.from_numpy(wave_weights), maps.values[field].detach().cpu().double())
     l, m = values[:, L].numpy(), values[:, M].numpy()
-    sides = []
-    for sign in (1.0, -1.0):
-        sides.append(
-            (math.cos(azimuth) * l - sign * math.sin(azimuth) * m, math.sin(azimuth) * l + sign * math.cos(azimuth) * m)
-        )
+    cosine, sine = math.cos(azimuth_rad), math.sin(azimuth_rad)
+    # Both halves of the pupil.
+    sides = [(cosine * l - sine * side, sine * l + cosine * side) for side in (m, -m)]
     across, up = (np.stack(parts) for parts in zip(*sides, strict=True))
     landing = np.einsum("dq,qcnm->dcnm", depth_weights, values[:, X : X + 2].numpy())
     # Nodes stop a hair inside the ellipse.
@@ -303,6 +307,8 @@ def _sum_on_grid(
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
     """Intensity (D, Nx, Ny) by way of a grid of direction cosines, and power (D,)."""
+    from .diffraction_loops import WIDTH, sow
+
     wave_mm = 1e-3 * wavelength_um
     half = float(places_mm[-1])
     step = wave_mm / (_GRID_FINENESS * 2 * half)
@@ -395,11 +401,15 @@ def _sum_directly(
 
 @lru_cache(maxsize=1)
 def _window_table() -> Array:
+    from .diffraction_loops import tabulate_window
+
     return tabulate_window()
 
 
 def _window_response(angle: Array) -> Array:
     """Fourier transform of the gridding window at angles per cell, shape (N,)."""
+    from .diffraction_loops import BETA, WIDTH
+
     points, weights = gauss_points(24)
     window = np.exp(BETA * (np.sqrt(1 - points**2) - 1))
     # Even in both: half of the window does.

@@ -17,6 +17,8 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 from torch import Tensor
 
+from psf.errors import InputError
+
 Array = NDArray[np.float64]
 
 # Powers of rho are safe as a basis on 0..1 in double precision up to about this degree.
@@ -37,9 +39,8 @@ class DiscNodes:
 
     def __post_init__(self) -> None:
         if 2 * self.radial - 1 > HIGHEST_DEGREE or self.angular % 2:
-            raise ValueError(
-                f"{self}: found degree {2 * self.radial - 1}, expected up to {HIGHEST_DEGREE}, angular even"
-            )
+            found = f"degree {2 * self.radial - 1} and {self.angular} angles"
+            raise InputError("DiscNodes", found, f"a degree up to {HIGHEST_DEGREE}, and an even number of angles")
 
     @property
     def rho(self) -> Array:

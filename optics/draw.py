@@ -106,8 +106,7 @@ def plot_spots(spots: Spots, pitch_um: float, title: str = "", panel_in: float =
     Returns:
         The figure.
     """
-    if not (math.isfinite(pitch_um) and pitch_um > 0):
-        raise InputError("pitch_um", pitch_um, "a positive number")
+    check_pitch(pitch_um)
     x, y, light = to_array(spots.x_um), to_array(spots.y_um), to_array(spots.light)
     owner = spots.channel_of.tolist()
     depths, fields, waves, rays = x.shape
@@ -168,8 +167,7 @@ def plot_field_curves(curves: FieldCurves, pitch_um: float, title: str = "") -> 
     Returns:
         The figure.
     """
-    if not (math.isfinite(pitch_um) and pitch_um > 0):
-        raise InputError("pitch_um", pitch_um, "a positive number")
+    check_pitch(pitch_um)
     radii = to_array(curves.radii)
     figure = Figure(figsize=(12.0, 4.3), layout="constrained")
     light, distortion, lateral = figure.subplots(1, 3)
@@ -280,6 +278,12 @@ def _is_glass(surface: Surface, wavelength_um: float) -> bool:
 def _sag(surface: Surface, x_mm: Array) -> Array:
     height, _, _ = surface.shape.sag(torch.from_numpy(x_mm**2).to(surface.thickness_mm))
     return to_array(height)
+
+
+def check_pitch(pitch_um: float) -> None:
+    """Raise InputError unless a pixel pitch is a positive number."""
+    if not (math.isfinite(pitch_um) and pitch_um > 0):
+        raise InputError("pitch_um", pitch_um, "a positive number")
 
 
 def cycle_inks(count: int) -> list[str]:

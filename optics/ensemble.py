@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from psf import PolarPSFField, Provenance
-from psf.errors import InputError
+from psf.errors import InputError, one_line
 from psf.jobs import Failure, Progress, check_workers
 from psf.metrics import find_rms_radius_px
 from psf.runs import begin_run, make_files, make_generator, write_json
@@ -219,5 +219,5 @@ def _read_provenance(path: Path) -> Provenance:
         with h5py.File(path, "r") as file:
             return Provenance.from_json(str(file.attrs["provenance"]))
     except (OSError, KeyError) as error:
-        found = f"a file that cannot be read ({' '.join(str(error).split())})"
+        found = f"a file that cannot be read ({one_line(error)})"
         raise InputError(str(path), found, "a field of this run; delete it to make it again") from error

@@ -8,7 +8,7 @@ pixels (`loops.py`). Fields whose nodes do not find every surface are traced pla
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,17 +21,17 @@ from psf import Channel
 from psf.errors import InputError
 from psf.threads import share_threads
 
+from .bundles import read_spectrum
 from .disc import Array, DiscNodes, lagrange
 from .geometric import LARGEST_KERNEL_PX, Kernels, image_scale, kernels_at
 from .landing import Sampling, ring_edges, ring_places
-from .loops import sweep
 from .maps import depth_nodes, trace_maps, wavelength_nodes
 from .pupil import chief_rays, dioptre_per_mm, find_ellipses
 
 if TYPE_CHECKING:
-    from .lens import Lens
+    from psf.jobs import Progress
 
-Progress = Callable[[int, int], None]
+    from .lens import Lens
 
 # The window holds this share of the light for this share of the kernels.
 _KEPT_LIGHT, _KEPT_KERNELS = 0.99, 0.99
@@ -102,21 +102,20 @@ class _Job:
         reference: Lens | None,
         sampling: GridSampling,
     ) -> None:
-        self.lens, self.channels, self.reference, self.sampling = lens, channels, reference, sampling
+        self.lens, self.reference, self.sampling = lens, reference, sampling
+        self.spectrum = read_spectrum(channels, radii)
         self.depths_mm = 1e3 * depths_m
         # Radius 0 comes first: transmission is against the axis.
         self.radii = torch.cat([radii.new_zeros(1), radii])
         self.chief = chief_rays(reference or lens, self.radii, None if reference is None else lens)
         self.scale = 1.0 if reference is None else image_scale(lens, reference)
-        wave = np.array([w for c in channels for w in c.wavelengths_um])
-        wave_nodes, self.wave_weights = wavelength_nodes(wave)
+        wave_nodes, self.wave_weights = wavelength_nodes(self.spectrum.wavelength_um.numpy())
         q_nodes = depth_nodes(self.chief, self.depths_mm, sampling.depths)
         self.q = dioptre_per_mm(self.chief.crossing_mm[:, None], self.depths_mm).numpy()
         self.depth_weights = np.stack([lagrange(n, at) for n, at in zip(q_nodes, self.q, strict=True)])
-        self.channel_of = np.array([i for i, c in enumerate(channels) for _ in c.wavelengths_um])
-        self.share = np.array([a / sum(c.weights) for c in channels for a in c.weights])
+        self.channel_of, self.share = self.spectrum.channel_of.numpy(), self.spectrum.share.numpy()
         self.nodes = DiscNodes(sampling.radial, sampling.angular)
-        ellipses = find_ellipses(lens, self.chief, self.depths_mm, torch.from_numpy(wave))
+        ellipses = find_ellipses(lens, self.chief, self.depths_mm, self.spectrum.wavelength_um)
         for _ in range(_ENLARGEMENTS):
             self.charts = torch.stack(
                 [self.chief.slope, ellipses.centre_mm, ellipses.semi_u_mm, ellipses.semi_v_mm], dim=1
@@ -131,7 +130,7 @@ class _Job:
 
     def window_px(self) -> int:
         """The smallest odd window that holds 99 % of the light for 99 % of the kernels."""
-        colours = range(len(self.channels))
+        colours = range(len(self.spectrum.channels))
         reach = np.stack([_reach(self.extents[:, :, self.channel_of == c].sum(2), _KEPT_LIGHT) for c in colours])
         for f in np.flatnonzero(~self.maps.whole):
             # A few depths will do: the blur of the others lies in between.
@@ -147,13 +146,12 @@ class _Job:
 
     def run(self, kernel_px: int, oversample: int, dtype: torch.dtype, on_progress: Progress | None) -> Kernels:
         """Everything but radius 0, which is there to compare with."""
-        depths, fields, colours = len(self.depths_mm), len(self.q), len(self.channels)
+        depths, fields, colours = len(self.depths_mm), len(self.q), len(self.spectrum.channels)
         size = kernel_px * oversample
         kernels = torch.empty(depths, fields, colours, size, size, dtype=dtype)
         beam = torch.zeros(depths, fields, colours, dtype=torch.float64)
         lost = torch.zeros_like(beam)
-        mix = np.zeros((colours, len(self.share)))
-        mix[self.channel_of, np.arange(len(self.share))] = self.share
+        mix = self.spectrum.mix.numpy()
         slope = self.charts[:, 0]
         to_beam = (self.charts[:, 2] * self.charts[:, 3])[:, None] * np.where(
             self.q > 0, 1.0, 1 / np.sqrt(1 + slope**2)[:, None]
@@ -182,14 +180,14 @@ class _Job:
             return np.full(self.q.shape, self.sampling.rings)
         reach = _reach(self.extents, 0.98).max(-1)
         # Cells as large as the structure that they must show; several wavelengths in a channel smooth each other.
-        smooth = (len(self.share) / len(self.channels)) ** _WAVELENGTH_POWER
+        smooth = (len(self.share) / len(self.spectrum.channels)) ** _WAVELENGTH_POWER
         wanted = (_RINGS_AT_0 + _RINGS_PER_ROOT_PX * np.sqrt(reach)) / smooth
         levels = np.array(_LEVELS)
         rings: NDArray[np.int64] = levels[np.searchsorted(levels[:-1], wanted)]
         return rings
 
     def _sweep_all(self, rings: NDArray[np.int64], rows: range, size: int, oversample: int) -> tuple[Array, Array]:
-        kernels = np.zeros((len(self.q), len(rows), len(self.channels), size, size))
+        kernels = np.zeros((len(self.q), len(rows), len(self.spectrum.channels), size, size))
         lights = np.zeros((len(self.q), len(rows), len(self.share)))
         none = np.zeros((0, 0, 0, 0))
         opened = np.zeros((len(self.q), len(rows)), dtype=np.int64)
@@ -223,6 +221,8 @@ class _Job:
         extents: Array,
         opened: NDArray[np.int64],
     ) -> None:
+        from .loops import sweep
+
         phi = math.pi * (np.arange(2 * rings) + 0.5) / (2 * rings)
         edges = ring_edges(rings)
         with share_threads():
@@ -264,7 +264,7 @@ class _Job:
             [float(self.radii[f])] * len(depths),
             [0.0] * len(depths),
             [1e-3 * float(self.depths_mm[d]) for d in depths],
-            self.channels,
+            self.spectrum.channels,
             kernel_px=kernel_px,
             reference=self.reference,
             oversample=oversample,

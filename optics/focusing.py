@@ -11,6 +11,7 @@ from torch import Tensor
 
 from psf.errors import InputError
 
+from .bundles import read_spectrum
 from .landing import Landing, Sampling, land
 from .paraxial import conjugate
 from .pupil import chief_rays, find_ellipses
@@ -60,8 +61,8 @@ def _with_sensor_at(lens: Lens, distance_mm: Tensor) -> Lens:
 def _to_smallest_spot(lens: Lens, depth_m: float) -> Tensor:
     """Way from the sensor to the plane of least squares: light-weighted over the axial bundle and all wavelengths."""
     unit = lens.vertices_mm.detach()
-    waves = torch.tensor([w for c in lens.channels for w in c.wavelengths_um], dtype=torch.float64).to(unit)
-    share = torch.tensor([a / sum(c.weights) for c in lens.channels for a in c.weights], dtype=torch.float64).to(unit)
+    spectrum = read_spectrum(lens.channels, unit)
+    waves = spectrum.wavelength_um
     chief = chief_rays(lens, unit.new_zeros(1))
     every = torch.zeros_like(waves, dtype=torch.long)
     ellipse = find_ellipses(lens, chief, unit.new_tensor([1e3 * depth_m]), waves)
@@ -74,7 +75,7 @@ def _to_smallest_spot(lens: Lens, depth_m: float) -> Tensor:
     # Behind the lens light goes straight: two planes tell all.
     step = 0.01 * lens.surfaces[-1].thickness_mm.detach()
     here, there = at(lens), at(_with_sensor_at(lens, lens.surfaces[-1].thickness_mm + step))
-    weight = share[here.bundle, None] * here.light
+    weight = spectrum.share[here.bundle, None] * here.light
     slope_x, slope_y = (there.x_mm - here.x_mm) / step, (there.y_mm - here.y_mm) / step
     # The field lies a hair off the axis: about its centroid, or a pinhole's focus is that of the hair.
     x, slope_x = (v - (weight * v).sum() / weight.sum() for v in (here.x_mm, slope_x))

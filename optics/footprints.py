@@ -15,6 +15,7 @@ import numba
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from psf.threads import share_threads
 
@@ -89,6 +90,7 @@ class _Deposit(torch.autograd.Function):
         return torch.from_numpy(out)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         arrays = [np.ascontiguousarray(t.detach().numpy()) for t in ctx.saved_tensors]
         out = [np.zeros_like(arrays[0]) for _ in range(5)]

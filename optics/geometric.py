@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,12 +14,13 @@ from torch import Tensor
 from psf import Channel
 from psf.errors import InputError
 
-from .footprints import SPLINE_FOR_GRADIENTS, SPLINE_FOR_KERNELS, Spread, deposit, spline_width
+from .bundles import read_spectrum
 from .landing import Landing, Sampling, land
-from .pupil import ChiefRays, Ellipses, chief_rays, find_ellipses
+from .pupil import chief_rays, find_ellipses
 
 if TYPE_CHECKING:
     from .diffraction import WaveSampling
+    from .footprints import Spread
     from .hybrid import Model
     from .lens import Lens
 
@@ -155,6 +156,8 @@ def kernels_at(
     Returns:
         `kernels` (N, C, K, K), `lost` and `beam` (N, C).
     """
+    from .footprints import SPLINE_FOR_GRADIENTS, SPLINE_FOR_KERNELS, deposit, spline_width
+
     check_depths(depths_m)
     check_kernel_px(kernel_px)
     with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
@@ -211,12 +214,15 @@ def resolve_channels(
     """The lens's channels, or those that the caller's wavelengths and weights make.
 
     Raises:
-        InputError: Weights without wavelengths or of another shape.
+        InputError: A channel without wavelengths, weights without wavelengths or of another shape.
     """
     if wavelengths_um is None:
         if weights is not None:
             raise InputError("weights", "weights alone", "wavelengths_um beside them")
         return lens.channels
+    if not len(wavelengths_um) or not all(len(row) for row in wavelengths_um):
+        found = f"{[len(row) for row in wavelengths_um]} wavelengths"
+        raise InputError("wavelengths_um", found, "at least one channel, and one wavelength in each")
     if weights is None:
         weights = [[1.0] * len(row) for row in wavelengths_um]
     if [len(row) for row in weights] != [len(row) for row in wavelengths_um]:
@@ -299,35 +305,30 @@ def _trace_places(
     depth_mm = 1e3 * torch.tensor(list(depths_m), dtype=torch.float64).to(unit)
     if len(radius) != len(depth_mm) or not bool(((radius >= 0) & (radius <= 1 + 1e-9)).all()):
         raise InputError("radii", list(radii), "numbers in 0..1, one per depth")
-    wave = torch.tensor([w for c in channels for w in c.wavelengths_um], dtype=torch.float64).to(unit)
-    mix = torch.zeros(len(channels), len(wave)).to(unit)
-    first = 0
-    for i, channel in enumerate(channels):
-        weights = torch.tensor(channel.weights, dtype=torch.float64).to(unit)
-        mix[i, first : first + len(weights)] = weights / weights.sum()
-        first += len(weights)
+    spectrum = read_spectrum(channels, unit)
+    wave = spectrum.wavelength_um
     chief = chief_rays(reference or lens, radius, None if reference is None else lens)
     ellipses = find_ellipses(lens, chief, depth_mm, wave)
     place = torch.arange(len(radius), device=unit.device).repeat_interleave(len(wave))
-    chief = take(chief, place)
-    landing = land(lens, chief, take(ellipses, place), depth_mm[place], wave.repeat(len(radius)), sampling)
+    chief = chief.take(place)
+    landing = land(lens, chief, ellipses.take(place), depth_mm[place], wave.repeat(len(radius)), sampling)
     # Half of the pupil was sampled; the other half is its mirror image.
     beam = 2 * landing.light.new_zeros(len(place)).index_add(0, landing.bundle, landing.light.sum(1))
-    return _Places(landing, place, chief.radius_mm, beam, mix)
-
-
-T = TypeVar("T", ChiefRays, Ellipses)
-
-
-def take(rays: T, index: Tensor) -> T:
-    """Some rays (or ellipses) of a set, by index of shape (B,)."""
-    return replace(rays, **{f.name: getattr(rays, f.name)[index] for f in fields(rays)})
+    return _Places(landing, place, chief.radius_mm, beam, spectrum.mix)
 
 
 def _mix(mix: Tensor, raw: Tensor, beam: Tensor) -> Kernels:
     """Weighted sums over wavelengths: mix (C, W), light in pixels raw (N, W, K, K), all light beam (N, W)."""
-    inside = torch.einsum("cw,nwij->ncij", mix, raw)
-    total = beam @ mix.T
+    return to_kernels(torch.einsum("cw,nwij->ncij", mix, raw), beam @ mix.T)
+
+
+def to_kernels(inside: Tensor, total: Tensor) -> Kernels:
+    """Kernels of unit sum.
+
+    Args:
+        inside: Light in pixels, shape (..., K, K).
+        total: All light, inside the window or not, shape (...).
+    """
     caught = inside.sum((-1, -2))
     return Kernels(inside / caught[..., None, None], 1 - caught / total, total)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,22 +15,26 @@ from torch.utils.checkpoint import checkpoint
 
 from psf import Channel, PolarPSFField, Provenance
 from psf.errors import InputError
+from psf.provenance import name_version
 
 from .diffraction import WaveSampling
-from .fastgrid import GridSampling, Progress, trace_grid
+from .fastgrid import GridSampling, trace_grid
 from .geometric import Kernels, check_depths, check_kernel_px, image_scale, kernels_at, resolve_channels, warn_of_loss
 from .hybrid import Model, check_model, diffract_grid
 from .landing import Sampling
+from .lens import DEFAULT_NEAREST_M
 from .pupil import chief_rays
 
 if TYPE_CHECKING:
+    from psf.jobs import Progress
+
     from .lens import Lens
 
 # Light that two sums of one kernel may differ by without any being lost.
 ROUNDING = 1e-12
 
 
-def default_depths_m(nearest_m: float = 0.1, count: int = 20) -> Tensor:
+def default_depths_m(nearest_m: float = DEFAULT_NEAREST_M, count: int = 20) -> Tensor:
     """Depths uniform in dioptres from `nearest_m` to infinity, ascending; shape (count,), float64.
 
     Raises:
@@ -163,7 +166,7 @@ def psf_grid(
             lens=lens.name,
             source=str(lens.source.get("source", "")),
             file_sha256=lens.file_sha256,
-            version=f"psfield {_version()}",
+            version=name_version(),
             arguments=arguments,
         ),
     )
@@ -186,13 +189,6 @@ def _axes(
     if not (float(heights[0]) >= 0 and float(heights[-1]) <= 1):
         raise InputError("radii", heights.tolist(), "numbers in 0..1")
     return depths, heights
-
-
-def _version() -> str:
-    try:
-        return metadata.version("psfield")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def _plain_grid(

@@ -19,18 +19,21 @@ from torch import Tensor
 from psf import Channel
 from psf.errors import InputError
 
+from .bundles import read_spectrum
 from .diffraction import WaveSampling, diffract, measure_aperture
 from .disc import Array, DiscNodes
-from .geometric import LARGEST_KERNEL_PX, Kernels, image_scale
+from .geometric import LARGEST_KERNEL_PX, Kernels, image_scale, to_kernels
+from .maps import wavelength_nodes
 from .pupil import ChiefRays, chief_rays, dioptre_per_mm
-from .wave_maps import WaveMaps, X, Y, map_wavefronts, wavelength_nodes
+from .wave_maps import MOST_WAVELENGTH_NODES, WaveMaps, X, Y, map_wavefronts
 from .wavefront import check_whole, sub_rays
 
 if TYPE_CHECKING:
+    from psf.jobs import Progress
+
     from .lens import Lens
 
 Model = Literal["geometric", "diffraction", "auto"]
-Progress = Callable[[int, int], None]
 
 # Between these RMS blur radii, in Airy radii (0.61 wavelength / NA), waves give way to rays. See benchmarks.
 WAVES_UP_TO, RAYS_FROM = 6.0, 12.0
@@ -58,13 +61,12 @@ class WaveJob:
         reference: Lens | None,
         sampling: WaveSampling,
     ) -> None:
-        self.lens, self.channels, self.sampling, self.depths_mm = lens, channels, sampling, depths_mm
+        self.lens, self.sampling, self.depths_mm = lens, sampling, depths_mm
+        self.spectrum = read_spectrum(channels, torch.zeros((), dtype=torch.float64))
         self.chief: ChiefRays = chief_rays(reference or lens, radii, None if reference is None else lens)
         self.scale = 1.0 if reference is None else image_scale(lens, reference)
-        self.waves_um = np.array([w for c in channels for w in c.wavelengths_um])
-        self.share = np.array([a / sum(c.weights) for c in channels for a in c.weights])
-        self.channel_of = np.array([i for i, c in enumerate(channels) for _ in c.wavelengths_um])
-        nodes_um, self.wave_weights = wavelength_nodes(self.waves_um)
+        self.waves_um, self.share = self.spectrum.wavelength_um.numpy(), self.spectrum.share.numpy()
+        nodes_um, self.wave_weights = wavelength_nodes(self.waves_um, MOST_WAVELENGTH_NODES)
         self.maps: WaveMaps = map_wavefronts(
             lens,
             self.chief,
@@ -92,7 +94,7 @@ class WaveJob:
             ratios.append(sizes[-1] * aperture.band / 1.22)
         size = torch.stack(sizes, 1).double()
         ratio = torch.stack(ratios, 1).double() / torch.from_numpy(1e-3 * self.waves_um)
-        mix = torch.from_numpy(self._mix()).T
+        mix = self.spectrum.mix.T
         return size @ mix, ratio @ mix
 
     def ring_reach_px(self, field: int, share: float) -> float:
@@ -118,7 +120,7 @@ class WaveJob:
         """Light in pixels (rows, K, K) and in all (rows,) of one channel, for some depths of one field."""
         inside, total = [], []
         core_px = self._core_px(field, rows, kernel_px)
-        for w in np.flatnonzero(self.channel_of == channel):
+        for w in np.flatnonzero(self.spectrum.channel_of.numpy() == channel):
             found, power = diffract(
                 self.maps,
                 field,
@@ -159,7 +161,7 @@ class WaveJob:
             found.append(
                 2 * sub_rays(self.maps, field, combined, q.to(combined), _LIGHT_RINGS, _LIGHT_ANGLES).power.sum(1)
             )
-        return torch.stack(found, 1).cpu().double() @ torch.from_numpy(self._mix()).T
+        return torch.stack(found, 1).cpu().double() @ self.spectrum.mix.T
 
     def beam_factor(self, field: int) -> Tensor:
         """From power to collected cross-section (inf) or solid angle, shape (D,)."""
@@ -170,11 +172,6 @@ class WaveJob:
         device = self.maps.coefficients
         weights = torch.from_numpy(self.depth_weights[field]).to(device)
         return self.maps.combined(field, weights, torch.from_numpy(wave_weights).to(device)).detach()
-
-    def _mix(self) -> Array:
-        mix = np.zeros((len(self.channels), len(self.share)))
-        mix[self.channel_of, np.arange(len(self.share))] = self.share
-        return mix
 
 
 def kernels_of_place(
@@ -218,18 +215,12 @@ def kernels_of_place(
             kernel_px = window_for(job, 2 * float(size_mm.max())) if kernel_px is None else kernel_px
         rows = np.zeros(1, dtype=np.int64)
         parts = [job.light(0, rows, c, azimuth_rad, kernel_px, 1, gradient) for c in range(len(channels))]
-        waves = _kernels(torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]))
+        waves = to_kernels(torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]))
         return waves if bool((share_of_rays(ratio) == 0).all()) else mix_models(waves, _first(rays(kernel_px)), ratio)
 
 
 def _first(kernels: Kernels) -> Kernels:
     return Kernels(kernels.kernels[0], kernels.lost[0], kernels.beam[0])
-
-
-def _kernels(inside: Tensor, total: Tensor) -> Kernels:
-    """From light in pixels (..., K, K) and in all (...) to kernels of unit sum."""
-    caught = inside.sum((-1, -2))
-    return Kernels(inside / caught[..., None, None], 1 - caught / total, total)
 
 
 def add_far_rings(light: Tensor, every: Tensor, pixels: int) -> Tensor:
@@ -317,7 +308,7 @@ def diffract_grid(
             rows = np.flatnonzero((share_of_rays(ratio[:, f - 1, c]) < 1).numpy()).astype(np.int64)
             if len(rows):
                 inside, total = job.light(f, rows, c, 0.0, kernel_px, oversample, gradient=False, dtype=dtype)
-                waves = _kernels(inside, total)
+                waves = to_kernels(inside, total)
                 at = torch.from_numpy(rows)
                 if model == "auto":
                     own = Kernels(kernels[at, f - 1, c], lost[at, f - 1, c], total)

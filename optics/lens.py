@@ -12,12 +12,10 @@ from torch import Tensor
 from psf import Channel
 from psf.errors import InputError
 
+from .glass import LINE_C_UM, LINE_D_UM, LINE_F_UM
 from .paraxial import first_order
 from .surface import Surface
 
-D_LINE_UM = 0.5875618
-F_LINE_UM = 0.4861327
-C_LINE_UM = 0.6562725
 DEFAULT_NEAREST_M = 0.1
 
 
@@ -70,7 +68,7 @@ class Lens:
     surfaces: tuple[Surface, ...]
     stop_surface: int
     sensor: Sensor
-    reference_wavelength_um: float = D_LINE_UM
+    reference_wavelength_um: float = LINE_D_UM
     focus_m: float = math.inf
     nearest_m: float = DEFAULT_NEAREST_M
     channels: tuple[Channel, ...] = ()
@@ -205,7 +203,7 @@ DEFAULT_CHANNELS = (
 
 # One line per channel, as the reference tables have it.
 LINE_CHANNELS = (
-    Channel("R", (C_LINE_UM,), (1.0,)),
-    Channel("G", (D_LINE_UM,), (1.0,)),
-    Channel("B", (F_LINE_UM,), (1.0,)),
+    Channel("R", (LINE_C_UM,), (1.0,)),
+    Channel("G", (LINE_D_UM,), (1.0,)),
+    Channel("B", (LINE_F_UM,), (1.0,)),
 )

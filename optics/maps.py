@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _NEVER_CUTS = -0.02
 # Where a clearance falls outwards again and comes this near to cutting, light may come back beyond the cut.
 _NOTCH = -0.2
-_MOST_WAVELENGTH_NODES = 4
+MOST_WAVELENGTH_NODES = 4
 # Outermost node radii that may be replaced by extrapolation, and how far (against the way between neighbours) is
 # astray.
 _MENDED_NODES = 3
@@ -51,16 +51,16 @@ class LandingMaps:
     whole: NDArray[np.bool_]
 
 
-def wavelength_nodes(wavelengths_um: Array) -> tuple[Array, Array]:
+def wavelength_nodes(wavelengths_um: Array, most: int = MOST_WAVELENGTH_NODES) -> tuple[Array, Array]:
     """Wavelengths to trace, and the weights (W, nodes) that make each of `wavelengths_um` (W,) of them.
 
-    Up to four distinct wavelengths are traced themselves, more are interpolated by 1 / wavelength^2.
+    Up to `most` distinct wavelengths are traced themselves, more are interpolated by 1 / wavelength^2.
     """
     distinct = np.unique(wavelengths_um)
-    inverse = 1.0 / wavelengths_um**2
-    if len(distinct) <= _MOST_WAVELENGTH_NODES:
+    if len(distinct) <= most:
         return distinct, (wavelengths_um[:, None] == distinct).astype(np.float64)
-    nodes = chebyshev_nodes(inverse.min(), inverse.max(), _MOST_WAVELENGTH_NODES)
+    inverse = 1.0 / wavelengths_um**2
+    nodes = chebyshev_nodes(inverse.min(), inverse.max(), most)
     return 1.0 / np.sqrt(nodes), lagrange(nodes, inverse)
 
 
@@ -105,29 +105,52 @@ def trace_maps(
     assert traced.path_mm is not None
     semi = torch.stack([s.semi_aperture_mm for s in lens.surfaces])
     clearance = (traced.path_mm[..., :2].pow(2).sum(-1) / semi**2 - 1).movedim(-1, 3)  # (R, nq, nw, S, n, m)
-    cuts = clearance.amax((1, 2, 4, 5)) > _NEVER_CUTS
-    kept = cuts.sum(1)
-    # Clearances that can cut come first; fields with fewer of them carry some that are not looked at.
-    order = torch.argsort(cuts.to(torch.int8), dim=1, descending=True, stable=True)[:, : max(int(kept.max()), 1)]
-    chosen = clearance.gather(
-        3, order[:, None, None, :, None, None].expand(-1, *clearance.shape[1:3], -1, *nodes.shape)
-    )
+    chosen, kept = choose_clearances(clearance)
     x = traced.position_mm[..., 0] - scale * spread(chief.radius_mm)
     values, whole = mend(
         torch.cat([torch.stack([x, traced.position_mm[..., 1]], dim=3), chosen], dim=3), traced.lost_why, rho
     )
-    # rho descends along the nodes: a rise along them is a fall outwards.
-    inner, outer = values[:, :, :, 2:, 1:], values[:, :, :, 2:, :-1]
-    live = torch.arange(order.shape[1]) < kept[:, None]
-    falls = ((inner > outer + 1e-6) & (inner > _NOTCH)).flatten(4).any(-1) & live[:, None, None]
     even = nodes.fit(torch.cat([values[:, :, :, :1], values[:, :, :, 2:]], dim=3), odd=False)
     odd = nodes.fit(values[:, :, :, 1:2], odd=True)
     return LandingMaps(
         coefficients=torch.cat([even[:, :, :, :1], odd, even[:, :, :, 1:]], dim=3).contiguous().numpy(),
         kept=kept.numpy(),
-        notched=falls.flatten(1).any(1).numpy(),
+        notched=find_notches(values[:, :, :, 2:], kept).numpy(),
         whole=whole.numpy(),
     )
+
+
+def choose_clearances(clearance: Tensor) -> tuple[Tensor, Tensor]:
+    """Clearances that can cut, before others: fields with fewer of them carry some that are not looked at.
+
+    Args:
+        clearance: Of every surface at the nodes, shape (R, nq, nw, S', n, m).
+
+    Returns:
+        Shape (R, nq, nw, S, n, m), and how many of each field's can cut, shape (R,).
+    """
+    cuts = clearance.detach().amax((1, 2, 4, 5)) > _NEVER_CUTS
+    kept = cuts.sum(1)
+    order = torch.argsort(cuts.to(torch.int8), dim=1, descending=True, stable=True)[:, : max(int(kept.max()), 1)]
+    index = order[:, None, None, :, None, None].expand(-1, *clearance.shape[1:3], -1, *clearance.shape[-2:])
+    return clearance.gather(3, index), kept
+
+
+def find_notches(clearance: Tensor, kept: Tensor) -> Tensor:
+    """Whether light may come back beyond a cut: where a clearance falls outwards again, near to cutting.
+
+    Args:
+        clearance: From `choose_clearances`, mended, shape (R, nq, nw, S, n, m).
+        kept: How many of each field's can cut, shape (R,).
+
+    Returns:
+        Shape (R,).
+    """
+    # rho descends along the nodes: a rise along them is a fall outwards.
+    inner, outer = clearance[..., 1:, :], clearance[..., :-1, :]
+    live = torch.arange(clearance.shape[3], device=clearance.device) < kept[:, None]
+    falls = ((inner > outer + 1e-6) & (inner > _NOTCH)).flatten(4).any(-1) & live[:, None, None]
+    return falls.flatten(1).any(1)
 
 
 def mend(values: Tensor, why: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:

@@ -223,7 +223,7 @@ def plan_rays(lens: Lens, merit: Merit) -> RayPlan:
             pupil_mm=first_order(lens).entrance_pupil_semi_diameter_mm.to(unit),
             u_mm=u.flatten(),
             v_mm=v.flatten(),
-            depth_mm=1e3 * torch.tensor(depths_m).to(unit)[depth.flatten()],
+            depth_mm=1e3 * torch.tensor(depths_m, dtype=torch.float64).to(unit)[depth.flatten()],
             field=field.flatten(),
             wave=wave.flatten(),
             group=group,

@@ -15,9 +15,6 @@ from torch.autograd.function import once_differentiable
 
 from psf.errors import InputError
 
-from .adjoint import BLOCKS_PER_GROUP, sweep_groups
-from .compiled import number_wavelengths, trace_blocks
-from .forms import CONIC, EVEN, LANES, LONG, MIXED, PLANE, UNROLLED_POWER, prepare
 from .surface import Packed
 
 if TYPE_CHECKING:
@@ -82,6 +79,8 @@ class Follower:
         self, lens: Lens, packed: Sequence[Packed], *, path: bool, clip: bool, continued_to: float, dtype: torch.dtype
     ) -> None:
         """Pack a lens; the arguments are those of `trace_packed`, with the rays' dtype."""
+        from .forms import prepare
+
         self.lens, self.path, self.clip, self.dtype = lens, path, clip, dtype
         kinds, _, coefficients, c, k, semi = _columns(lens, packed, dtype)
         self.coefficients = coefficients.detach().contiguous().numpy()
@@ -93,16 +92,17 @@ class Follower:
     def __call__(self, position: Tensor, direction: Tensor, wavelength: Tensor) -> tuple[Tensor, ...]:
         """Trace rays of this dtype on the CPU; shapes and results as in `trace_packed`."""
         unique, which = _tell_apart(wavelength.detach(), len(position))
-        if self.known is None or not torch.equal(self.known[0], unique):
+        known = self.known  # another thread may put its own wavelengths there meanwhile
+        if known is None or not torch.equal(known[0], unique):
             table = index_table(self.lens, unique).detach().to(self.dtype).contiguous().numpy()
-            self.known = (unique.clone(), table)
+            self.known = known = (unique.clone(), table)
         rays = [t.detach().contiguous().numpy() for t in (position, direction)]
         surfaces = len(self.form) - 1
         return _run(
             rays[0],
             rays[1],
             which,
-            self.known[1],
+            known[1],
             self.form,
             self.coefficients,
             surfaces,
@@ -114,6 +114,8 @@ class Follower:
 
 def _columns(lens: Lens, packed: Sequence[Packed], dtype: torch.dtype) -> tuple[Any, Any, Tensor, Tensor, Tensor, Any]:
     """Kinds, largest powers, coefficients (S, P), curvatures, conic constants, semi-apertures; all others (S,)."""
+    from .forms import UNROLLED_POWER
+
     columns = UNROLLED_POWER
     kinds = np.empty(len(packed), np.int64)
     terms = np.empty(len(packed), np.int64)
@@ -160,6 +162,8 @@ def index_table(lens: Lens, wavelength: Tensor) -> Tensor:
 
 
 def _kind(shape: Packed) -> int:
+    from .forms import CONIC, EVEN, LONG, MIXED, PLANE, UNROLLED_POWER
+
     if shape.powers:
         if shape.powers[-1] > UNROLLED_POWER:
             return LONG
@@ -173,6 +177,8 @@ def _numpy(dtype: torch.dtype) -> type[np.floating[Any]]:
 
 def _tell_apart(wavelength: Tensor, rays: int) -> tuple[Tensor, np.ndarray[Any, np.dtype[np.int32]]]:
     """Different wavelengths (W,), and for each ray which of them it has (N,)."""
+    from .compiled import number_wavelengths
+
     if wavelength.ndim == 0:
         return wavelength.reshape(1), np.zeros(rays, np.int32)
     which = np.empty(rays, np.int32)
@@ -193,6 +199,8 @@ class _How:
 
 
 def _forward(inputs: Sequence[Tensor], how: _How, *, keep: bool) -> tuple[tuple[Tensor, ...], Any, Any]:
+    from .forms import prepare
+
     position, direction, c, k, coefficients, vertices, table = (t.detach().contiguous().numpy() for t in inputs)
     form = prepare(how.kinds, c, k, coefficients, vertices, how.semi, how.clip, how.continued_to)
     outputs, ways = _run(
@@ -215,6 +223,9 @@ def _run(
     keep: bool,
 ) -> tuple[tuple[Tensor, ...], Any]:
     """Trace with everything prepared: what `trace_packed` returns, and the way of every ray to every surface."""
+    from .compiled import trace_blocks
+    from .forms import LANES
+
     rays, blocks, dtype = len(position), -(-len(position) // LANES), position.dtype
     landed, heading = np.empty_like(position), np.empty_like(position)
     opl, at, why = np.empty(rays, dtype), np.empty(rays, np.int64), np.empty(rays, np.int64)
@@ -278,6 +289,8 @@ class _Trace(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        from .adjoint import BLOCKS_PER_GROUP, sweep_groups
+
         position, direction, coefficients, table, at = (t.contiguous().numpy() for t in ctx.saved_tensors)
         how, form, ways = ctx.how, ctx.form, ctx.ways
         rays, surfaces, dtype = len(position), len(coefficients), position.dtype

@@ -81,7 +81,7 @@ def first_order(lens: Lens, wavelength_um: float | None = None) -> FirstOrder:
         wavelength_um: Vacuum wavelength, by default the lens's reference wavelength.
 
     Raises:
-        InputError: The lens is afocal, or its stop has no real pupil.
+        InputError: The lens is afocal, or a medium has no index there.
     """
     surfaces, n = lens.surfaces, _indices(lens, wavelength_um)
     stop = lens.stop_surface - 1

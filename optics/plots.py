@@ -19,7 +19,7 @@ from .aberrations import AxialColour, FocusCurves, RayFans
 from .analysis import FieldCurves
 from .depth_of_field import Blur
 from .disc import Array
-from .draw import cycle_inks, ink_of, say_depth, to_array
+from .draw import check_pitch, cycle_inks, ink_of, say_depth, to_array
 from .energy import EncircledEnergy
 from .mtf import ModulationTransfer
 
@@ -39,7 +39,7 @@ def plot_ray_fans(fans: RayFans, pitch_um: float, title: str = "") -> Figure:
         pitch_um: The sensor's; the grey band is a pixel.
         title: What stands above.
     """
-    _check_pitch(pitch_um)
+    check_pitch(pitch_um)
     label = "landing point against the chief ray (um)"
     figure, axes = _plot_fans(fans, fans.tangential_um, fans.sagittal_um, label, title)
     for ax in axes.flat:
@@ -47,17 +47,15 @@ def plot_ray_fans(fans: RayFans, pitch_um: float, title: str = "") -> Figure:
     return figure
 
 
-def plot_path_fans(fans: RayFans, tangential_waves: Tensor, sagittal_waves: Tensor, title: str = "") -> Figure:
-    """Optical path differences over the pupil, laid out like `plot_ray_fans`.
+def plot_path_fans(fans: RayFans, title: str = "") -> Figure:
+    """Optical path differences over the pupil, laid out like `plot_ray_fans`; positive is longer.
 
     Args:
-        fans: The fans that were traced.
-        tangential_waves: Longer (positive) or shorter than the chief ray's path, shape (R, C, N).
-        sagittal_waves: The same across, shape (R, C, N).
+        fans: From `trace_ray_fans`.
         title: What stands above.
     """
     label = "path against the reference sphere (waves)"
-    return _plot_fans(fans, tangential_waves, sagittal_waves, label, title)[0]
+    return _plot_fans(fans, fans.tangential_waves, fans.sagittal_waves, label, title)[0]
 
 
 def plot_field_aberrations(axial: AxialColour, focus: FocusCurves, curves: FieldCurves, title: str = "") -> Figure:
@@ -106,7 +104,7 @@ def plot_colour(axial: AxialColour, curves: FieldCurves, pitch_um: float, title:
         pitch_um: The sensor's; the grey band is a pixel.
         title: What stands above.
     """
-    _check_pitch(pitch_um)
+    check_pitch(pitch_um)
     figure = Figure(figsize=(WIDTH_IN, 2.9), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     left.plot(1e3 * to_array(axial.wavelength_um), 1e3 * to_array(axial.shift_mm), color="#222222")
@@ -138,7 +136,7 @@ def plot_mtf(transfer: ModulationTransfer, pitch_um: float, channel: int = 0, ti
         channel: Which.
         title: What stands above.
     """
-    _check_pitch(pitch_um)
+    check_pitch(pitch_um)
     _check_channel(transfer, channel)
     frequency = to_array(transfer.frequencies_per_mm)
     depths = len(transfer.depths_m)
@@ -236,7 +234,7 @@ def plot_energy(energy: EncircledEnergy, pitch_um: float, channel: int = 0, titl
         channel: Which.
         title: What stands above.
     """
-    _check_pitch(pitch_um)
+    check_pitch(pitch_um)
     if not 0 <= channel < len(energy.channels):
         raise InputError("channel", channel, f"0 to {len(energy.channels) - 1}")
     figure, axes = _panels(len(energy.depths_m))
@@ -265,7 +263,7 @@ def plot_blur(blur: Blur, circles_um: Sequence[float], pitch_um: float, title: s
         pitch_um: The sensor's.
         title: What stands above.
     """
-    _check_pitch(pitch_um)
+    check_pitch(pitch_um)
     figure = Figure(figsize=(WIDTH_IN, 3.2), layout="constrained")
     ax = figure.subplots()
     dioptres = 1 / to_array(blur.depths_m)
@@ -359,11 +357,6 @@ def _finish(figure: Figure, axes: Sequence[Axes], title: str) -> None:
         ax.grid(alpha=0.25)
     if title:
         figure.suptitle(title, fontsize=9)
-
-
-def _check_pitch(pitch_um: float) -> None:
-    if not (math.isfinite(pitch_um) and pitch_um > 0):
-        raise InputError("pitch_um", pitch_um, "a positive number")
 
 
 def _check_channel(transfer: ModulationTransfer, channel: int) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,11 +19,12 @@ from torch import Tensor
 import lenses
 from psf import Channel
 from psf.errors import InputError
+from psf.runs import whole_file
 
 from .catalogue import find_glass
 from .entries import Entry, is_number, parse_json, shown
-from .glass import Air, Medium, check_range, medium_from_entry
-from .lens import D_LINE_UM, DEFAULT_NEAREST_M, Lens, Sensor
+from .glass import LINE_D_UM, Air, Medium, check_range, medium_from_entry
+from .lens import DEFAULT_NEAREST_M, Lens, Sensor
 from .surface import Conic, EvenAsphere, Plane, PolynomialAsphere, Shape, Surface
 
 SCHEMAS = ("psfield-lens-1", "psfield-reference-lens-1")
@@ -117,18 +117,8 @@ def save(lens: Lens, path: str | os.PathLike[str]) -> None:
     _built(Entry(json.loads(text), where))
     if target.is_dir() or not target.parent.is_dir():
         raise InputError(str(target), "a folder" if target.is_dir() else "no such folder", "a file in a folder")
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        # mkstemp makes files for their owner alone.
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(target) as part:
+        part.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def to_json(lens: Lens) -> dict[str, Any]:
@@ -219,7 +209,7 @@ def _reference_um(entry: Entry) -> float:
         if "reference_wavelength_nm" in entry.data:
             raise InputError(entry.at("reference_wavelength_um"), "the wavelength in nm too", "one of them")
         return entry.number("reference_wavelength_um", _SHORTEST_UM, _LONGEST_UM)
-    low, high, default = (_shifted(um, 3) for um in (_SHORTEST_UM, _LONGEST_UM, D_LINE_UM))
+    low, high, default = (_shifted(um, 3) for um in (_SHORTEST_UM, _LONGEST_UM, LINE_D_UM))
     return _shifted(entry.number("reference_wavelength_nm", low, high, default=default), -3)
 
 

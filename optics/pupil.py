@@ -21,7 +21,6 @@ from torch import Tensor
 
 from psf.errors import InputError
 
-from .ellipses import enclose
 from .glass import AIR
 from .rays import Fate, Rays, Traced
 from .surface import Plane, Surface
@@ -42,6 +41,8 @@ _RIM_ANGLES = 37
 _SEARCH = 121
 # Step of the chief-ray angle (as a sine) for the Jacobian of the mapping; its error is of second order.
 _JACOBIAN_STEP = 1e-4
+# The corner, computed by however many roundings of single precision, is an image height of 1.
+_SLACK = 1e-6
 # The field on the axis is taken this far off it (in half diagonals), where the crossing with the axis is defined.
 AXIS_RADIUS = 1e-5
 
@@ -128,8 +129,10 @@ def chief_rays(lens: Lens, radii: Tensor, moved: Lens | None = None) -> ChiefRay
         The rays, with gradients in the lens's parameters where it has any.
 
     Raises:
-        InputError: No chief ray reaches an image height.
+        InputError: Image heights out of range, or one that no chief ray reaches.
     """
+    if radii.ndim != 1 or not len(radii) or not bool(((radii >= 0) & (radii <= 1 + _SLACK)).all()):
+        raise InputError("radii", radii.tolist(), "image heights in 0..1, shape (R,)")
     target = radii.clamp_min(AXIS_RADIUS) * lens.sensor.half_diagonal_mm
     rear, front = (make_follower(part, clip=False) for part in (_behind_stop(lens), _before_stop(lens)))
     wavelength = torch.tensor(lens.reference_wavelength_um, dtype=target.dtype, device=target.device)
@@ -226,6 +229,8 @@ def find_ellipses(lens: Lens, chief: ChiefRays, depths_mm: Tensor, wavelengths_u
                 ok = alive(start + middle * cosine, middle * sine)
                 inner, reach = torch.where(ok, middle, inner), torch.where(ok, reach, middle)
             return inner, reach
+
+        from .ellipses import enclose
 
         # A chief ray may pass close to the rim, and a bundle at the corner is narrow: first its middle and its aspect,
         # then half lines that are even over an ellipse of that shape.

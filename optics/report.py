@@ -176,7 +176,7 @@ def _fans(lens: Lens, chosen: _Chosen) -> Section:
     fans = trace_ray_fans(lens, chosen.radii, chosen.focus_first, chosen.channels)
     at = draw.say_depth(chosen.focus_first)
     first = plots.plot_ray_fans(fans, lens.sensor.pitch_um)
-    second = plots.plot_path_fans(fans, fans.tangential_waves, fans.sagittal_waves)
+    second = plots.plot_path_fans(fans)
     return Section(
         "Ray and path fans",
         [

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from psf import Channel
 from psf.errors import InputError
+from psf.provenance import name_version
 
 from .analysis import AIRY, Spots
 from .depth_of_field import find_depth_of_field, find_gaussian_depth_of_field
+from .glass import LINE_C_UM, LINE_D_UM, LINE_F_UM
 from .page import Table
 from .paraxial import conjugate, first_order
 from .pupil import chief_rays
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .lens import Lens
     from .surface import Surface
 
-_LINES_UM = (0.4861327, 0.5875618, 0.6562725)
+_LINES_UM = (LINE_F_UM, LINE_D_UM, LINE_C_UM)
 _LONGEST_TEXT = 600
 # At the hyperfocal distance the far limit is infinite but for rounding.
 _AS_GOOD_AS_INFINITE_M = 1e6
@@ -232,17 +233,10 @@ def describe_provenance(lens: Lens, channels: Sequence[Channel]) -> Table:
         ("File, SHA-256", lens.file_sha256 or "not from a file"),
         *((key.replace("_", " ").capitalize(), _text(value)) for key, value in lens.source.items()),
         *((f"Channel {c.name}", _channel(c)) for c in channels),
-        ("Made by", f"psfield {_version()}, python -m optics report"),
+        ("Made by", f"{name_version()}, python -m optics report"),
         ("Rays", "real rays through every clear aperture, float64; no coatings, no absorption, air is exactly 1"),
     ]
     return Table(("", ""), rows, text_columns=(1,), wraps=True)
-
-
-def _version() -> str:
-    try:
-        return version("psfield")
-    except PackageNotFoundError:
-        return "from a source tree"
 
 
 def _terms(surface: Surface) -> Mapping[int, float]:

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from psf.errors import InputError
 
-from .forms import NEAR_RIM
 from .packed import BAD_RAYS, Follower, index_table, pack, trace_packed
 from .rays import Fate, Rays, Traced
 from .surface import Packed, Shape
@@ -199,6 +198,8 @@ def trace_plainly(
 
 def _limit_mm2(shape: Shape, semi_mm: float, clip: bool, dtype: torch.dtype) -> float:
     """Squared radius up to which the sag is the shape's own."""
+    from .forms import NEAR_RIM
+
     end_mm = shape.end_mm * (1 - (1e-9 if dtype == torch.float64 else 1e-5))
     return float(end_mm if _is_conic(shape) else min(end_mm, (NEAR_RIM if clip else CONTINUED_TO) * semi_mm)) ** 2
 
@@ -229,6 +230,8 @@ def _distance(shape: Shape, p: Tensor, d: Tensor, semi_mm: float, clip: bool) ->
 
 
 def _solve(shape: Shape, p: Tensor, d: Tensor, semi_mm: float, clip: bool) -> tuple[Tensor, Tensor, Tensor]:
+    from .forms import NEAR_RIM
+
     double = p.dtype == torch.float64
     limit2 = _limit_mm2(shape, semi_mm, clip, p.dtype)
     end2, far2 = (shape.end_mm * (1 - (1e-9 if double else 1e-5))) ** 2, (CONTINUED_TO * semi_mm) ** 2

@@ -17,20 +17,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .diffraction_loops import find_rims
 from .disc import Array, DiscNodes, chebyshev_nodes, lagrange
-from .maps import mend
+from .maps import choose_clearances, find_notches, mend
 from .pupil import ChiefRays, Ellipses, bundle_rays, dioptre_per_mm, find_ellipses
 from .tracing import trace
 
 if TYPE_CHECKING:
     from .lens import Lens
 
-# A clearance that stays below this at every node of a field cuts none of its bundles.
-_NEVER_CUTS = -0.02
-# Where a clearance falls outwards again and comes this near to cutting, light may come back beyond the cut.
-_NOTCH = -0.2
-_MOST_WAVELENGTH_NODES = 8
+# More than where rays land needs: a phase has to hold to a thousandth of a wave.
+MOST_WAVELENGTH_NODES = 8
 _ENLARGEMENTS = 4
 # Half lines on which the ellipses are tested: every bundle must end inside its ellipse.
 _TEST_ANGLES = 24
@@ -90,20 +86,6 @@ class WaveMaps:
         return torch.einsum("bq,w,qw...->b...", depth_weights, wave_weights, chosen)
 
 
-def wavelength_nodes(wavelengths_um: Array) -> tuple[Array, Array]:
-    """Wavelengths to trace, and the weights (W, nodes) that make each of `wavelengths_um` (W,) of them.
-
-    Up to eight distinct ones are traced themselves, more are interpolated by 1 / wavelength^2: a phase has to hold to a
-    thousandth of a wave.
-    """
-    distinct = np.unique(wavelengths_um)
-    if len(distinct) <= _MOST_WAVELENGTH_NODES:
-        return distinct, (wavelengths_um[:, None] == distinct).astype(np.float64)
-    inverse = 1.0 / wavelengths_um**2
-    nodes = chebyshev_nodes(inverse.min(), inverse.max(), _MOST_WAVELENGTH_NODES)
-    return 1.0 / np.sqrt(nodes), lagrange(nodes, inverse)
-
-
 def map_wavefronts(
     lens: Lens,
     chief: ChiefRays,
@@ -145,6 +127,8 @@ def map_wavefronts(
 
 def _ends_in_light(maps: WaveMaps) -> NDArray[np.bool_]:
     """Fields with half lines on which nothing cuts inside the ellipse: it is too small there."""
+    from .diffraction_loops import find_rims
+
     phi = math.pi * (np.arange(_TEST_ANGLES) + 0.5) / _TEST_ANGLES
     cosines = maps.nodes.table(phi, odd=False)
     opened = np.zeros(len(maps.whole), dtype=np.bool_)
@@ -183,7 +167,7 @@ def _trace_nodes(
     semi = torch.stack([s.semi_aperture_mm for s in lens.surfaces])
     stop = traced.path_mm[..., lens.stop_surface - 1, :] / semi[lens.stop_surface - 1]
     clearance = (traced.path_mm[..., :2].pow(2).sum(-1) / semi**2 - 1).movedim(-1, 3)  # (R, nq, nw, S, n, m)
-    chosen, kept = _those_that_cut(clearance)
+    chosen, kept = choose_clearances(clearance)
     # x comes first, by which outermost nodes off the smooth map are told; constants of the phase are nobody's business.
     zero = phase[..., -1, 0].detach()
     phase = phase - zero[..., None, None]
@@ -208,7 +192,7 @@ def _trace_nodes(
         values=torch.stack([l, m, phase, root, x, y], dim=3),
         phase_zero_mm=zero,
         kept=kept.cpu().numpy(),
-        notched=_notches(cuts.detach(), kept).cpu().numpy(),
+        notched=find_notches(cuts.detach(), kept).cpu().numpy(),
         whole=whole.cpu().numpy(),
     )
 
@@ -222,23 +206,6 @@ def start_path_mm(slope: Tensor, u_mm: Tensor, v_mm: Tensor, q_per_mm: Tensor) -
 def beam_density(slope: Tensor, u_mm: Tensor, v_mm: Tensor, q_per_mm: Tensor) -> Tensor:
     """Light per area of the (u, v) plane but for a constant of the bundle; shapes (...)."""
     return (1 + (slope + u_mm * q_per_mm) ** 2 + (v_mm * q_per_mm) ** 2) ** -1.5
-
-
-def _those_that_cut(clearance: Tensor) -> tuple[Tensor, Tensor]:
-    """Clearances (R, nq, nw, S', n, m), those that can cut first, and how many these are (R,)."""
-    cuts = clearance.detach().amax((1, 2, 4, 5)) > _NEVER_CUTS
-    kept = cuts.sum(1)
-    order = torch.argsort(cuts.to(torch.int8), dim=1, descending=True, stable=True)[:, : max(int(kept.max()), 1)]
-    index = order[:, None, None, :, None, None].expand(-1, *clearance.shape[1:3], -1, *clearance.shape[-2:])
-    return clearance.gather(3, index), kept
-
-
-def _notches(cuts: Tensor, kept: Tensor) -> Tensor:
-    """Whether a clearance (R, nq, nw, S, n, m) falls outwards again near a cut; nodes descend in rho. Shape (R,)."""
-    inner, outer = cuts[..., 1:, :], cuts[..., :-1, :]
-    live = torch.arange(cuts.shape[3], device=cuts.device) < kept[:, None]
-    falls = ((inner > outer + 1e-6) & (inner > _NOTCH)).flatten(4).any(-1) & live[:, None, None]
-    return falls.flatten(1).any(1)
 
 
 def _stretch(nodes: DiscNodes, l: Tensor, m: Tensor) -> Tensor:

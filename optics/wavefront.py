@@ -17,7 +17,6 @@ from torch import Tensor
 
 from psf.errors import InputError
 
-from .diffraction_loops import find_rims
 from .disc import Array, DiscNodes
 from .paraxial import first_order
 from .pupil import ChiefRays, bundle_rays, chief_rays, dioptre_per_mm
@@ -197,6 +196,8 @@ def sub_rays(maps: WaveMaps, field: int, combined: Tensor, q_per_mm: Tensor, rin
         rings: Gauss points along each half line.
         angles: Half lines over half the pupil.
     """
+    from .diffraction_loops import find_rims
+
     nodes = maps.nodes
     phi = math.pi * (np.arange(angles) + 0.5) / angles
     cosines, sines = (nodes.table(phi, odd=odd) for odd in (False, True))

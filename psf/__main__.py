@@ -1,7 +1,6 @@
 """The command line of `psf`: `python -m psf plan`, `check`, `estimate`, `import` and `view`."""
 
 import sys
-import warnings
 import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from typing import Annotated, Any
 import tyro
 from tqdm import tqdm
 
-from .arguments import ArgumentError, parse_arguments
+from .arguments import parse_arguments
+from .command_line import run_command
 from .commands_capture import CheckOptions, PlanOptions
 from .commands_estimate import EstimateOptions
 from .commands_import import ImportOptions
 from .commands_view import ViewOptions
-from .errors import InputError
 
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
@@ -41,11 +40,16 @@ class Check(CheckOptions):
 
     captures: tyro.conf.Positional[Path]
     """A folder with a captures.json, or an .npz file of captures."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """Write all findings and numbers to this .json file, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate(EstimateOptions):
-    """Estimate the PSF field of a camera from pairs of photographs. Stopped with Ctrl-C, the same command goes on."""
+    """Estimate the PSF field of a camera from pairs of photographs. Stopped with Ctrl-C, the same command goes on.
+
+    Example: python -m psf estimate session -o camera.h5 --focus-m 0.72 --depths 20
+    """
 
     captures: tyro.conf.Positional[Path]
     """A folder with a captures.json, or an .npz file of captures."""
@@ -95,19 +99,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 1 for captures that are no good, 2 for input that cannot be used."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        # What libraries have to say to programmers stays with them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-        try:
-            return run(parse_arguments(lambda: read_words(argv)))
-        except (ArgumentError, InputError, ImportError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
-            return 130
+    return run_command(lambda: run(parse_arguments(lambda: read_words(argv))), interrupted="stopped")
 
 
 def read_words(argv: Sequence[str] | None) -> Command:

@@ -42,11 +42,14 @@ def augment_kernels(
         "shift_px": shift_px,
     }
     for name, value in given.items():
-        limit = math.inf if name.endswith("_px") else 1.0
-        if not 0 <= value <= limit or math.isinf(value) or (value == 1 and name in ("scale", "anisotropy")):
-            raise InputError(
-                f"augmented({name})", value, "a finite value of at least 0" if limit > 1 else "a share from 0 to 1"
-            )
+        if name.endswith("_px"):
+            fits, expected = 0 <= value < math.inf, "a finite value of at least 0"
+        elif name == "spread_share":
+            fits, expected = 0 <= value <= 1, "a share from 0 to 1"
+        else:
+            fits, expected = 0 <= value < 1, "a share from 0 to below 1"
+        if not fits:
+            raise InputError(f"augmented({name})", value, expected)
     numbers = torch.rand(5, generator=generator, device=generator.device, dtype=torch.float64).tolist()
     grow = 1 + scale * (2 * numbers[0] - 1)
     stretch = 1 + anisotropy * (2 * numbers[1] - 1)

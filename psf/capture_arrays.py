@@ -78,7 +78,7 @@ def check_window(
 
 
 def find_distinct(values: Tensor, tolerance: float) -> Tensor:
-    """Every value once, ascending; values closer than a share of themselves are one.
+    """Every value once, ascending; values within a share of a smaller one are that one.
 
     Args:
         values: Shape (N,).
@@ -86,6 +86,6 @@ def find_distinct(values: Tensor, tolerance: float) -> Tensor:
     """
     kept: list[float] = []
     for one in values.unique().tolist():
-        if not kept or not (one == kept[-1] or (one - kept[-1] <= tolerance * one and np.isfinite(one))):
+        if not kept or one - kept[-1] > tolerance * kept[-1]:
             kept.append(one)
     return values.new_tensor(kept)

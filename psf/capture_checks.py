@@ -11,7 +11,7 @@ import torch
 from .capture_files import CapturePhoto, FolderPairs
 from .capture_levels import Levels, fit_levels
 from .capture_measures import PairMeasures, cut_tiles, measure_pair
-from .captures import Captures
+from .captures import SAME_DISTANCE, Captures
 from .errors import InputError
 
 AIRY_UM = 2.44 * 0.55  # diameter of the first dark ring per f-number, green light
@@ -201,9 +201,10 @@ def _check_tile(captures: Captures, name: str, one: PairMeasures) -> list[Findin
 
 def _groups(captures: Captures) -> list[list[int]]:
     """Pairs by focus distance."""
+    values = captures.focus_m.tolist()
     return [
-        [n for n, one in enumerate(captures.focus_m.tolist()) if one == focus or math.isclose(one, focus, rel_tol=1e-5)]
-        for focus in captures.focuses_m.tolist()
+        [n for n, one in enumerate(values) if math.isclose(one, focus_m, rel_tol=SAME_DISTANCE)]
+        for focus_m in captures.focuses_m.tolist()
     ]
 
 

@@ -24,6 +24,7 @@ An `.npz` holds the arguments of `Captures.from_arrays`.
 import json
 import math
 import os
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +36,8 @@ from torch import Tensor
 
 from .capture_arrays import check_light
 from .captures import Captures
-from .errors import InputError
-from .runs import whole_file, write_json
+from .errors import InputError, one_line
+from .runs import load_npy, read_json, whole_file, write_json
 
 MANIFEST = "captures.json"
 SCHEMA = "psfield-captures-1"
@@ -145,7 +146,7 @@ def read_captures(path: str | os.PathLike[str], read: ReadPhoto | None = None) -
     place = Path(path)
     if not place.exists():
         raise FileNotFoundError(f"{place}: no such file or folder")
-    if place.is_file() and place.suffix == ".npz":
+    if place.is_file() and place.suffix.lower() == ".npz":
         return _read_arrays(place)
     file = place / MANIFEST if place.is_dir() else place
     if not file.is_file():
@@ -199,7 +200,7 @@ def write_captures(path: str | os.PathLike[str], captures: Captures) -> None:
     if not len(captures):
         raise InputError("captures", "no pairs", "at least one to write")
     extras = {name: getattr(captures, name) for name in EXTRAS if getattr(captures, name) is not None}
-    if place.suffix == ".npz":
+    if place.suffix.lower() == ".npz":
         held = captures.stacked()
         tensors = ("sharp", "blurred", "x0_px", "y0_px", "depth_m", "focus_m")
         arrays: dict[str, Any] = {name: getattr(held, name).cpu().numpy() for name in tensors}
@@ -234,14 +235,15 @@ def read_npy(file: Path, bin_px: int, encoding: str) -> CapturePhoto:
             str(file), f"the suffix {file.suffix!r}", ".npy, or a reader of pictures (render.read_capture)"
         )
     try:
-        samples = np.load(file, allow_pickle=False)
+        samples = load_npy(file)
     except (ValueError, EOFError, OSError) as error:
-        raise InputError(str(file), f"no array ({' '.join(str(error).split())})", "a whole NPY file") from error
+        raise InputError(str(file), f"no array ({one_line(error)})", "a whole NPY file") from error
     if samples.ndim not in (2, 3) or samples.dtype.kind != "f" or encoding == "srgb" or not samples.size:
         found = f"{samples.dtype} of shape {samples.shape}, encoding {encoding}"
         raise InputError(str(file), found, "floats of linear light, (H, W) or (H, W, C)")
-    light = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(samples)))
-    light = light.float() if light.dtype.itemsize < 4 else light
+    # Whatever the order of bytes and the width, torch takes these two.
+    wanted = np.float32 if samples.dtype.itemsize <= 4 else np.float64
+    light = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(samples), dtype=wanted))
     return CapturePhoto(light=bin_pixels(light.movedim(-1, 0).contiguous(), bin_px))
 
 
@@ -259,10 +261,11 @@ def bin_pixels(light: Tensor, bin_px: int) -> Tensor:
 
 def _read_arrays(file: Path) -> Captures:
     try:
-        with np.load(file, allow_pickle=False) as opened:
+        # numpy leaves a file open that begins as an archive and is none.
+        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as opened:
             found = {name: opened[name] for name in opened.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
-        raise InputError(str(file), f"no arrays ({' '.join(str(error).split())})", "a whole NPZ file") from error
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(str(file), f"no arrays ({one_line(error)})", "a whole NPZ file") from error
     if missing := [name for name in ARRAYS if name not in found]:
         raise InputError(str(file), f"no {', '.join(missing)}", "the arguments of Captures.from_arrays")
     arguments: dict[str, Any] = {name: found[name] for name in ARRAYS}
@@ -270,8 +273,8 @@ def _read_arrays(file: Path) -> Captures:
         arguments["kernel_px"] = int(found["kernel_px"])
         arguments |= {name: float(found[name]) for name in EXTRAS if name in found}
         told = json.loads(str(found["provenance"])) if "provenance" in found else {}
-    except (TypeError, ValueError) as error:
-        raise InputError(str(file), " ".join(str(error).split()), "numbers in kernel_px and the like") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(str(file), one_line(error), "numbers in kernel_px and the like") from error
     try:
         return Captures.from_arrays(**arguments, provenance=told)
     except InputError as error:
@@ -279,10 +282,7 @@ def _read_arrays(file: Path) -> Captures:
 
 
 def _read_manifest(file: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(str(file), f"text that is not JSON ({error})", "a manifest of captures") from error
+    data = read_json(file, "a manifest of captures")
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         found = repr(data.get("schema")) if isinstance(data, dict) else type(data).__name__
         raise InputError(f"{file}: schema", found, repr(SCHEMA))

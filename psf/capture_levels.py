@@ -80,9 +80,10 @@ def fit_levels(
         errors.append(found.gain_error)
         if min(captures.shape_px) >= side:
             height, width = captures.shape_px
-            inner = pair.sharp[:, half : half + height, half : half + width].double()
+            inner = pair.sharp[:, half : half + height, half : half + width]
             means = [
-                torch.nn.functional.avg_pool2d(one[None], side)[0].flatten(1) for one in (pair.blurred.double(), inner)
+                torch.nn.functional.avg_pool2d(one.cpu().double()[None], side)[0].flatten(1)
+                for one in (pair.blurred, inner)
             ]
             radius = torch.nn.functional.avg_pool2d(captures.radius(index)[None, None], side).reshape(-1)
             ratio = (means[0].clamp_min(1e-6) / means[1].clamp_min(1e-6)).log()

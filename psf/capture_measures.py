@@ -58,8 +58,8 @@ class PairMeasures:
 
 
 def measure_pair(pair: Patches) -> PairMeasures:
-    """Measure one pair: pictures of shapes (C, h + K - 1, w + K - 1) and (C, h, w), no batch."""
-    sharp, blurred = pair.sharp.double().mean(0), pair.blurred.double().mean(0)
+    """Measure one pair, on the CPU: pictures of shapes (C, h + K - 1, w + K - 1) and (C, h, w), no batch."""
+    sharp, blurred = (light.detach().cpu().double().mean(0) for light in (pair.sharp, pair.blurred))
     size = pair.kernel_px
     local = _means(sharp, size)
     fine = _trim(sharp, size) - local

@@ -167,8 +167,10 @@ class Captures:
             value = getattr(self, name)
             if value is not None and not (value > 0 and (math.isfinite(value) or name == "sharp_f_number")):
                 raise InputError(f"Captures.{name}", value, "a positive number, or None")
-        if not len(self.rows) == len(self.names) == len(self.x0_px) == len(self.y0_px):
-            raise InputError("Captures", f"{len(self.rows)} pairs and {len(self.names)} names", "one name for each")
+        for name in ("names", "x0_px", "y0_px", "depth_m", "focus_m"):
+            if len(getattr(self, name)) != len(self.rows):
+                found = f"{len(getattr(self, name))} of them"
+                raise InputError(f"Captures.{name}", found, f"{len(self.rows)}, one per pair")
         for name in ("depth_m", "focus_m"):
             values = getattr(self, name)
             if bad := [n for n, one in zip(self.names, values.tolist(), strict=True) if not one > 0]:

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from .errors import InputError
-from .workers import Reply, answer, count_cores, keep_to, one_line
+from .errors import InputError, one_line
+from .workers import Reply, answer, count_cores, keep_to
 
 
 def _ray_task(function: Callable[[Any], Any], payload: bytes, threads: int) -> bytes:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 
 from .arguments import ArgumentError
-from .errors import InputError
+from .errors import InputError, one_line
 from .jobs import JobError
 
 DONE, UNUSABLE, INTERRUPTED = 0, 2, 130
@@ -39,7 +39,7 @@ def run_command(run: Callable[[], int | None], *, interrupted: str = GOES_ON) ->
         try:
             return run() or DONE
         except TOLD as error:
-            _say(f"error: {' '.join(str(error).split())}")
+            _say(f"error: {one_line(error)}")
             return UNUSABLE
         except KeyboardInterrupt:
             _say(interrupted)

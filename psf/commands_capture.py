@@ -32,7 +32,7 @@ class PlanOptions:
     """Of the blurred pictures: wide open."""
     sharp_f_number: float = 22.0
     """Of the sharp pictures: stopped down."""
-    sensor: tuple[int, int] = (4000, 6000)
+    image_shape_px: tuple[int, int] = (4000, 6000)
     """Rows and columns of the whole picture."""
     pitch_um: float = 4.0
     """Pixel pitch of the camera."""
@@ -52,7 +52,7 @@ class PlanOptions:
     """Focus distances of your own instead."""
     kernel_px: int = 25
     """Side of the kernels, odd, in binned pixels."""
-    screen: tuple[int, int] = (2160, 3840)
+    screen_px: tuple[int, int] = (2160, 3840)
     """Rows and columns of the display."""
     screen_inch: float = 27.0
     """Its diagonal."""
@@ -106,12 +106,12 @@ def run_plan(
         options.focal_mm,
         options.f_number,
         options.sharp_f_number,
-        options.sensor,
+        options.image_shape_px,
         options.pitch_um,
         options.bin,
         options.iso,
     )
-    display = Display(options.screen, options.screen_inch, options.screen_cd_m2)
+    display = Display(options.screen_px, options.screen_inch, options.screen_cd_m2)
     textures = [] if options.textures is None else find_textures(options.textures)[: max(options.most_textures, 0)]
     patterns = make_patterns(
         display,

@@ -2,15 +2,17 @@
 
 import itertools
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
+from .threads import run_threads
+
 Array = npt.NDArray[Any]
 
+# Places in `sampling.TURNINGS`.
 BILINEAR, CUBIC, SPLINE = 0, 1, 2
 # A read within REACH of the support touches taps up to REACH + 2 beyond it; one more for the rounding of the range's
 # ends.
@@ -20,9 +22,9 @@ PAD = REACH + 3
 
 def _weights(kind: int, t: float) -> tuple[float, float, float, float]:
     """Weights of the samples at -1, 0, 1, 2 for a point at t in [0, 1)."""
-    if kind == 0:
+    if kind == BILINEAR:
         return 0.0, 1.0 - t, t, 0.0
-    if kind == 1:  # Keys 1981, a = -1/2
+    if kind == CUBIC:  # Keys 1981, a = -1/2
         return (
             ((-0.5 * t + 1.0) * t - 0.5) * t,
             (1.5 * t - 2.5) * t * t + 1.0,
@@ -35,9 +37,9 @@ def _weights(kind: int, t: float) -> tuple[float, float, float, float]:
 
 def _slopes(kind: int, t: float) -> tuple[float, float, float, float]:
     """Derivatives of `_weights` with respect to t."""
-    if kind == 0:
+    if kind == BILINEAR:
         return 0.0, -1.0, 1.0, 0.0
-    if kind == 1:
+    if kind == CUBIC:
         return (
             (-1.5 * t + 2.0) * t - 0.5,
             (4.5 * t - 5.0) * t,
@@ -100,7 +102,7 @@ def _read(
                     i, k = np.uint32(row), np.uint32(col)
                     u0, u1, u2, u3 = weights_at(kind, row - i)
                     v0, v1, v2, v3 = weights_at(kind, col - k)
-                    if kind == 0:
+                    if kind == BILINEAR:
                         value = u1 * (v1 * kernels[m, i, k] + v2 * kernels[m, i, k + 1]) + u2 * (
                             v1 * kernels[m, i + 1, k] + v2 * kernels[m, i + 1, k + 1]
                         )
@@ -218,7 +220,8 @@ def read(
     def work(part: slice) -> None:
         _read_compiled(kernels, box, index[part], weight[part], affine[part], oversample, kind, out[part])
 
-    _map(work, _parts(len(out), threads))
+    parts = _parts(len(out), threads)
+    run_threads(work, parts, len(parts))
 
 
 def transpose(
@@ -243,17 +246,8 @@ def transpose(
             to_affine[part],
         )
 
-    _map(work, parts)
+    run_threads(work, parts, len(parts))
     total = np.zeros_like(kernels)
     for one in to_kernels:
         total += one
     return total, to_weight, to_affine
-
-
-def _map(work: Any, parts: list[slice]) -> None:
-    if len(parts) < 2:
-        for part in parts:
-            work(part)
-        return
-    with ThreadPoolExecutor(len(parts)) as pool:
-        list(pool.map(work, parts))

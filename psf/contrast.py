@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
+from .metrics import check_kernels
 
 
 def find_mtf(kernels: Tensor, frequencies_per_px: Tensor, azimuth_rad: Tensor | float = 0.0) -> Tensor:
@@ -20,10 +21,12 @@ def find_mtf(kernels: Tensor, frequencies_per_px: Tensor, azimuth_rad: Tensor | 
     Returns:
         Tangential (the pattern changes outwards) and sagittal contrast, 1 at frequency 0: shape (..., F, 2).
     """
-    if kernels.ndim < 2 or kernels.shape[-1] != kernels.shape[-2] or kernels.shape[-1] % 2 == 0:
-        raise InputError("kernels", f"shape {tuple(kernels.shape)}", "shape (..., K, K) with odd K")
-    if frequencies_per_px.ndim != 1 or not bool(((frequencies_per_px >= 0) & (frequencies_per_px <= 0.5)).all()):
-        raise InputError("frequencies_per_px", "others", "0 to 0.5 periods per pixel, shape (F,)")
+    check_kernels("kernels", kernels)
+    if frequencies_per_px.ndim != 1:
+        raise InputError("frequencies_per_px", f"shape {tuple(frequencies_per_px.shape)}", "shape (F,)")
+    outside = ~((frequencies_per_px >= 0) & (frequencies_per_px <= 0.5))
+    if bool(outside.any()):
+        raise InputError("frequencies_per_px", float(frequencies_per_px[outside][0]), "0 to 0.5 periods per pixel")
     angle = torch.as_tensor(azimuth_rad, dtype=kernels.dtype, device=kernels.device)[..., None, None]
     if not bool(angle.isfinite().all()):
         raise InputError("azimuth_rad", "a value that is not finite", "angles in rad")

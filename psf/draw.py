@@ -2,6 +2,8 @@
 
 import textwrap
 
+from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -36,9 +38,7 @@ def draw_plan(plan: ShootingPlan) -> Figure:
     return figure
 
 
-def _draw_blur(plan: ShootingPlan, axes) -> None:  # type: ignore[no-untyped-def]
-    from matplotlib import colormaps
-
+def _draw_blur(plan: ShootingPlan, axes: Axes) -> None:
     count = len(plan.focuses_m)
     dioptres = [1 / one for one in plan.distances_m]
     for n, focus in enumerate(plan.focuses_m):
@@ -70,7 +70,7 @@ def _draw_blur(plan: ShootingPlan, axes) -> None:  # type: ignore[no-untyped-def
     axes.spines[["right"]].set_visible(False)
 
 
-def _draw_display(plan: ShootingPlan, axes) -> None:  # type: ignore[no-untyped-def]
+def _draw_display(plan: ShootingPlan, axes: Axes) -> None:
     dioptres = [1 / one for one in plan.distances_m]
     axes.plot(dioptres, [100 * one for one in plan.cover], ".-", color="tab:blue", lw=1.2)
     axes.set_ylim(0, 108)

@@ -1,4 +1,4 @@
-"""The one family of errors that all floors share."""
+"""The one family of errors that all floors share, and what any error says in one line."""
 
 
 class InputError(ValueError):
@@ -11,3 +11,8 @@ class InputError(ValueError):
 
     def __reduce__(self) -> tuple[type["InputError"], tuple[str, object, str]]:
         return type(self), (self.where, self.found, self.expected)
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split())

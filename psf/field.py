@@ -213,7 +213,7 @@ class PolarPSFField(PolarPSFModel):
         scale = self.pitch_um / pitch_um
         kernel_px = 2 * math.ceil((self.kernel_px * scale * (1 - 1e-12) - 1) / 2) + 1
         shape = tuple(max(1, round(one * scale)) for one in self.image_shape_px)
-        across = overlap_matrix(self.kernels.shape[-1], max(kernel_px, 1) * self.oversample, scale)
+        across = overlap_matrix(self.kernels.shape[-1], kernel_px * self.oversample, scale)
         kernels, _ = renormalise(apply_matrices(self.kernels, across, across), "resampled(pitch_um)")
         return replace(self, kernels=kernels, pitch_um=float(pitch_um), image_shape_px=(shape[0], shape[1]))
 

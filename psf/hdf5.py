@@ -29,7 +29,6 @@ after byte shuffling and protected by checksums.
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +36,10 @@ import numpy as np
 import torch
 
 from .channels import Channel
-from .errors import InputError
+from .errors import InputError, one_line
 from .field import PolarPSFField
 from .provenance import Provenance
+from .runs import whole_file
 
 if TYPE_CHECKING:
     import h5py
@@ -66,18 +66,8 @@ def write_field(field: PolarPSFField, path: str | os.PathLike[str]) -> None:
     """
     import h5py
 
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} to")
-    part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
-    try:
-        with h5py.File(part, "x") as file:
-            _fill(file, field)
-        with part.open("rb+") as written:
-            os.fsync(written.fileno())
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, h5py.File(part, "x") as file:
+        _fill(file, field)
 
 
 def _fill(file: h5py.File, field: PolarPSFField) -> None:
@@ -129,7 +119,7 @@ def load(path: str | os.PathLike[str]) -> PolarPSFField:
         file = h5py.File(source, "r")
     except OSError as error:
         raise InputError(
-            str(source), f"a file that HDF5 cannot open ({_line(error)})", "a PSF field in HDF5"
+            str(source), f"a file that HDF5 cannot open ({one_line(error)})", "a PSF field in HDF5"
         ) from error
     with file:
         return _read(file, str(source))
@@ -166,7 +156,7 @@ def _read(file: h5py.File, source: str) -> PolarPSFField:
             f"{source}: {error.where.removeprefix('PolarPSFField.')}", error.found, error.expected
         ) from error
     except (TypeError, ValueError) as error:
-        raise InputError(f"{source}: attributes", _line(error), "values as docs/field_format.md has them") from error
+        raise InputError(f"{source}: attributes", one_line(error), "values as docs/field_format.md has them") from error
 
 
 def _channels(file: h5py.File, source: str) -> tuple[Channel, ...]:
@@ -199,9 +189,5 @@ def _get(group: h5py.Group, name: str, unit: str, source: str) -> Any:
     try:
         values = dataset[()]
     except (OSError, RuntimeError) as error:
-        raise InputError(where, f"data that cannot be read ({_line(error)})", "a whole data set") from error
+        raise InputError(where, f"data that cannot be read ({one_line(error)})", "a whole data set") from error
     return np.atleast_1d(values.astype(values.dtype.newbyteorder("="), copy=False))
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

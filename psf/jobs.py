@@ -14,8 +14,8 @@ import pickle
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Literal, TypeVar, overload
 
-from .errors import InputError
-from .workers import Failure, JobError, Reply, attempt, count_cores, one_line, run_pool
+from .errors import InputError, one_line
+from .workers import Failure, JobError, Reply, attempt, count_cores, run_pool
 
 __all__ = ["Failure", "JobError", "Progress", "check_workers", "count_cores", "map_jobs", "stream_jobs"]
 

@@ -6,7 +6,8 @@ from torch import Tensor
 from .errors import InputError
 
 
-def _check_kernels(where: str, kernels: Tensor) -> None:
+def check_kernels(where: str, kernels: Tensor) -> None:
+    """Raise InputError unless kernels are square with a middle: shape (..., K, K) with odd K."""
     if kernels.ndim < 2 or kernels.shape[-1] != kernels.shape[-2] or kernels.shape[-1] % 2 == 0:
         raise InputError(where, f"shape {tuple(kernels.shape)}", "shape (..., K, K) with odd K")
 
@@ -26,8 +27,8 @@ def measure_l1(kernels: Tensor, truth: Tensor) -> Tensor:
     Returns:
         0 (equal) to 1 (no pixel in common), shape (...).
     """
-    _check_kernels("kernels", kernels)
-    _check_kernels("truth", truth)
+    check_kernels("kernels", kernels)
+    check_kernels("truth", truth)
     if kernels.shape[-1] != truth.shape[-1]:
         raise InputError("truth", f"side {truth.shape[-1]}", f"the kernels' side {kernels.shape[-1]}")
     return 0.5 * (kernels - truth).abs().sum((-2, -1))
@@ -42,7 +43,7 @@ def find_centroid_px(kernels: Tensor) -> Tensor:
     Returns:
         Columns right of and rows below the centre pixel, shape (..., 2).
     """
-    _check_kernels("kernels", kernels)
+    check_kernels("kernels", kernels)
     offset = _offsets(kernels)
     columns, rows = kernels.sum(-2), kernels.sum(-1)
     return torch.stack((columns @ offset, rows @ offset), -1) / columns.sum(-1)[..., None]
@@ -57,7 +58,7 @@ def find_second_moments_px2(kernels: Tensor) -> Tensor:
     Returns:
         Along columns, along rows, and mixed (columns right times rows down), in px squared: shape (..., 3).
     """
-    _check_kernels("kernels", kernels)
+    check_kernels("kernels", kernels)
     offset = _offsets(kernels)
     centre = find_centroid_px(kernels)
     share = kernels / kernels.sum((-2, -1), keepdim=True)
@@ -87,9 +88,11 @@ def find_encircled_energy(kernels: Tensor, radii_px: Tensor, subpixels: int = 5)
     Returns:
         Shares of the light in the window, shape (..., E).
     """
-    _check_kernels("kernels", kernels)
-    if radii_px.ndim != 1 or not bool((radii_px >= 0).all()):
-        raise InputError("radii_px", f"shape {tuple(radii_px.shape)}", "radii of at least 0, shape (E,)")
+    check_kernels("kernels", kernels)
+    if radii_px.ndim != 1:
+        raise InputError("radii_px", f"shape {tuple(radii_px.shape)}", "shape (E,)")
+    if not bool((radii_px >= 0).all()):
+        raise InputError("radii_px", float(radii_px.min()), "radii of at least 0")
     if isinstance(subpixels, bool) or subpixels < 1:
         raise InputError("subpixels", repr(subpixels), "a positive integer")
     centre = find_centroid_px(kernels)

@@ -82,7 +82,10 @@ def turn_to(kernels: Tensor, cosine: Tensor, sine: Tensor, turning: str = "cubic
 
 
 def to_unit_sum(kernels: Tensor, turning: str) -> Tensor:
-    """Kernels (..., K, K) without negative lobes of "cubic" and "spline", divided by their sums; zeros stay zeros."""
+    """Kernels (..., K, K) without negative lobes of "cubic" and "spline", divided by their sums; zeros stay zeros.
+
+    Where no gradient is recorded this overwrites `kernels`: batches are large.
+    """
     if torch.is_grad_enabled() and kernels.requires_grad:
         kernels = kernels if turning == "bilinear" else kernels.clamp_min(0)
         return kernels / kernels.sum((-2, -1), keepdim=True).clamp_min(torch.finfo(kernels.dtype).tiny)

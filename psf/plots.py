@@ -21,7 +21,7 @@ DECADES = 4.0
 
 def plot_montage(
     field: PolarPSFField,
-    channel: int = 1,
+    channel: int | None = None,
     depths: int = 7,
     radii: int = 7,
     share: float = 0.995,
@@ -30,7 +30,7 @@ def plot_montage(
 
     Args:
         field: The field.
-        channel: Which.
+        channel: Which; default: the middle one, green of red, green and blue.
         depths: At most this many rows, evenly picked from the stored ones.
         radii: At most this many columns.
         share: The common window holds this share of every kernel's light.
@@ -38,7 +38,7 @@ def plot_montage(
     Returns:
         The figure.
     """
-    _check_channel(field, channel)
+    channel = _choose_channel(field, channel)
     rows, columns = _pick(len(field.depths_m), depths), _pick(len(field.radii), radii)
     kernels = np.stack(
         [
@@ -109,23 +109,21 @@ def plot_sensor(
     Args:
         field: The field.
         depth_m: Depth of the points of light.
-        channel: Which; default: the first three as red, green and blue.
+        channel: Which; default: the first three as red, green and blue, or the only one.
         columns: Kernels along the sensor's width.
         share: The common window holds this share of every kernel's light.
 
     Returns:
         The figure.
     """
-    if channel is not None:
-        _check_channel(field, channel)
+    coloured = channel is None and len(field.channels) >= 3
+    shown = [0, 1, 2] if coloured else [_choose_channel(field, channel)]
     height, width = field.image_shape_px
     rows = max(2, round(columns * height / width))
     x_px = torch.linspace(0, width - 1, columns + 1)
     y_px = torch.linspace(0, height - 1, rows + 1)
     x_px, y_px = (x_px[1:] + x_px[:-1]) / 2, (y_px[1:] + y_px[:-1]) / 2
-    kernels = _array(field.at_pixel(x_px[None, :], y_px[:, None], depth_m))
-    coloured = channel is None and kernels.shape[2] >= 3
-    kernels = kernels[:, :, :3] if coloured else kernels[:, :, [channel or 0]]
+    kernels = _array(field.at_pixel(x_px[None, :], y_px[:, None], depth_m))[:, :, shown]
     half = _half_window(kernels, share)
     middle = field.kernel_px // 2
     kernels = kernels[..., middle - half : middle + half + 1, middle - half : middle + half + 1]
@@ -135,31 +133,30 @@ def plot_sensor(
     picture = tile.transpose(0, 3, 1, 4, 2).reshape(rows * side, columns * side, -1)
     figure = Figure(figsize=(9.5, 1.6 + 8.2 * height / width), layout="constrained")
     ax = figure.subplots()
-    shown = np.sqrt(picture) if coloured else np.sqrt(picture[..., 0])
-    ax.imshow(
-        shown, cmap=COLOURS, extent=(-0.5, width - 0.5, height - 0.5, -0.5), aspect="auto", interpolation="nearest"
-    )
+    roots = np.sqrt(picture) if coloured else np.sqrt(picture[..., 0])
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    ax.imshow(roots, cmap=COLOURS, extent=extent, aspect="auto", interpolation="nearest")
     ax.set_aspect(1)
     ax.set(xlabel="x on the sensor (px)", ylabel="y on the sensor, down (px)")
-    name = "R, G, B" if coloured else field.channels[channel or 0].name
+    name = "R, G, B" if coloured else field.channels[shown[0]].name
     ax.set_title(
-        f"{_name(field)} at {_depth_label(torch.tensor(depth_m))}, {name}: kernels of {2 * half + 1} px, enlarged\n"
+        f"{_name(field)} at {_depth_label(depth_m)}, {name}: kernels of {2 * half + 1} px, enlarged\n"
         "each to its own peak, square root of the light"
     )
     return figure
 
 
-def plot_transmission(field: PolarPSFField, channel: int = 1) -> Figure:
+def plot_transmission(field: PolarPSFField, channel: int | None = None) -> Figure:
     """Relative illumination and the light outside the window against image height, a line per depth.
 
     Args:
         field: The field.
-        channel: Which.
+        channel: Which; default: the middle one.
 
     Returns:
         The figure.
     """
-    _check_channel(field, channel)
+    channel = _choose_channel(field, channel)
     figure = Figure(figsize=(10.5, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     dioptres = _array(1 / field.depths_m)
@@ -181,20 +178,20 @@ def plot_transmission(field: PolarPSFField, channel: int = 1) -> Figure:
 
 
 def plot_encircled_energy(
-    field: PolarPSFField, radius: float = 0.0, channel: int = 1, shares: tuple[float, ...] = (0.5, 0.8, 0.95)
+    field: PolarPSFField, radius: float = 0.0, channel: int | None = None, shares: tuple[float, ...] = (0.5, 0.8, 0.95)
 ) -> Figure:
     """Radii of the circles that hold given shares of the light, against depth in dioptres.
 
     Args:
         field: The field.
         radius: Image height, 0 to 1.
-        channel: Which.
+        channel: Which; default: the middle one.
         shares: Of the light in the window, 0 to 1.
 
     Returns:
         The figure.
     """
-    _check_channel(field, channel)
+    channel = _choose_channel(field, channel)
     kernels = field.at_radius(radius)[0][:, channel].detach().double().cpu()
     circles = torch.linspace(0, field.kernel_px * math.sqrt(0.5), 4 * field.kernel_px, dtype=torch.float64)
     energy = find_encircled_energy(kernels, circles).numpy()
@@ -207,7 +204,7 @@ def plot_encircled_energy(
         sizes = [np.interp(share, np.maximum.accumulate(one), circles.numpy()) for one in energy]
         ax.plot(dioptres, sizes, "o-", ms=3, color=colour, label=f"{100 * share:g} % of the light")
     if math.isfinite(field.focus_m) or dioptres.min() <= 0:
-        ax.axvline(1 / field.focus_m, color="0.5", ls=":", label=f"focus {_depth_label(torch.tensor(field.focus_m))}")
+        ax.axvline(1 / field.focus_m, color="0.5", ls=":", label=f"focus {_depth_label(field.focus_m)}")
     ax.set(xlabel="depth in dioptres (1/m); 0 is infinity", ylabel="radius about the centroid (px)", ylim=(0, None))
     ax.set_title(f"{_name(field)}, channel {field.channels[channel].name}, image height {radius:g}")
     ax.grid(alpha=0.3)
@@ -234,7 +231,7 @@ def _half_window(kernels: npt.NDArray[np.float64], share: float) -> int:
     return middle
 
 
-def _depth_label(depth_m: Tensor) -> str:
+def _depth_label(depth_m: Tensor | float) -> str:
     value = float(depth_m)
     return "infinity" if math.isinf(value) else f"{value:.3g} m"
 
@@ -243,6 +240,10 @@ def _name(field: PolarPSFField) -> str:
     return field.provenance.lens or "PSF field"
 
 
-def _check_channel(field: PolarPSFField, channel: int) -> None:
+def _choose_channel(field: PolarPSFField, channel: int | None) -> int:
+    """A channel that the field has; where none is asked for, the middle one."""
+    if channel is None:
+        return len(field.channels) // 2
     if not 0 <= channel < len(field.channels):
         raise InputError("channel", channel, f"0 to {len(field.channels) - 1}")
+    return channel

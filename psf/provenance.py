@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from importlib import metadata
 from typing import Any
 
 from .errors import InputError
@@ -60,3 +61,11 @@ class Provenance:
             raise InputError(
                 "provenance", f"text that is no provenance ({error})", "JSON as Provenance.to_json writes it"
             ) from error
+
+
+def name_version() -> str:
+    """This program and its version, as `Provenance.version` has them: "psfield 1.2.3"."""
+    try:
+        return f"psfield {metadata.version('psfield')}"
+    except metadata.PackageNotFoundError:
+        return "psfield (not installed)"

@@ -4,7 +4,6 @@ Whoever has photographs and no other truth learns from pairs that the model has 
 left should be noise, at every depth and every image height.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +13,8 @@ from .captures import Captures, Patches
 from .convolve import convolve_image
 from .errors import InputError
 from .estimators.noise import find_noise_variance
+from .jobs import Progress
 from .models import PSFModel
-
-Progress = Callable[[int, int], None]
 
 # Kernels are asked for at every so many pixels and blended between.
 NODE_PX = 16

@@ -8,15 +8,18 @@ on with, by however many workers, ends with the same files as one that was never
 
 import contextlib
 import functools
+import glob
 import hashlib
 import json
 import os
 import secrets
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
 
 from .errors import InputError
@@ -63,7 +66,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         part.unlink(missing_ok=True)
     # What killed runs have left of this very file.
-    for left in target.parent.glob(f".{target.name}.*.part"):
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
         left.unlink(missing_ok=True)
 
 
@@ -112,15 +115,49 @@ def read_settings(folder: str | os.PathLike[str]) -> dict[str, Any]:
         InputError: Its file is damaged.
     """
     file = Path(folder) / SETTINGS_FILE
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such file")
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(str(file), f"text that is not JSON ({error})", "the settings of a run") from error
+    found = read_json(file, "the settings of a run")
     if not isinstance(found, dict):
         raise InputError(str(file), type(found).__name__, "an object")
     return found
+
+
+def read_json(path: str | os.PathLike[str], expected: str) -> Any:
+    """What a JSON file holds.
+
+    Args:
+        path: The file, UTF-8. A mark in front, as editors of Windows put it there, is no matter.
+        expected: What it should hold, for messages.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: It holds something else than JSON.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such file")
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # brackets in brackets in brackets
+        raise InputError(str(file), f"text that is not JSON ({error})", expected) from error
+
+
+def load_npy(path: str | os.PathLike[str]) -> np.ndarray[Any, Any]:
+    """The array of an NPY file, any shape.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: It holds something else than one array; what in particular, the caller says.
+    """
+    with Path(path).open("rb") as raw:  # numpy leaves a file open that begins as an archive and is none
+        try:
+            found = np.load(raw, allow_pickle=False)
+        except zipfile.BadZipFile as error:
+            raise ValueError(str(error)) from error
+        if not isinstance(found, np.ndarray):
+            raise ValueError("an archive of arrays")
+        return found
 
 
 def make_files(

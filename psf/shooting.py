@@ -108,7 +108,7 @@ class ShootingPlan:
         airy_px: Diameter of the sharp pictures' Airy disc.
         display_pixel_px: Per distance the side of a display pixel on the picture.
         cover: Per distance the smaller share of the frame's height or width that the display fills, at most 1.
-        exposure_s: Times for the blurred and the sharp pictures that bring white to 70 % of saturation.
+        exposure_s: Times for the blurred and the sharp pictures that bring white to `WHITE_LEVEL` of saturation.
     """
 
     camera: PlannedCamera
@@ -241,7 +241,7 @@ def plan_shots(
             shift_px = (ratio - 1) * camera.corner_px
             held = blur_px / 2 <= half
             shots.append(Shot(distance, focus, blur_px, shift_px, held, blur_px / 2 + abs(shift_px) <= half))
-    scale = [image_distance_m(camera.focal_mm, chosen[0]) * 1e3 / (1e3 * one) for one in places]
+    scale = [image_distance_m(camera.focal_mm, chosen[0]) / one for one in places]
     frame_mm = [side * camera.pitch_um * 1e-3 for side in camera.image_shape_px]
     sharp_um = [find_blur_um(camera.focal_mm, camera.sharp_f_number, chosen[0], one) for one in places]
     return ShootingPlan(

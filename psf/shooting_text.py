@@ -2,7 +2,8 @@
 
 import math
 
-from .shooting import ShootingPlan, format_time
+from .capture_files import SCHEMA
+from .shooting import HELD, WHITE_LEVEL, ShootingPlan, format_time
 
 # The tables name at most so many focus distances beside one another.
 MOST_COLUMNS = 8
@@ -34,7 +35,8 @@ def write_plan(plan: ShootingPlan) -> str:
         f"picture at f/{camera.sharp_f_number:g}, about {format_time(sharp_s)} at ISO {camera.iso:g}; then, touching "
         f"nothing but aperture and focus, the **blurred** ones at f/{camera.f_number:g}, about "
         f"{format_time(blurred_s)}, focused to {focuses} m.",
-        "4. White of the display stays below 70 % of saturation; times are whole periods of the display "
+        f"4. White of the display stays below {100 * WHITE_LEVEL:.0f} % of saturation; times are whole periods of the "
+        "display "
         f"({format_time(1 / display.refresh_hz)}).",
         "5. Measure each distance from the first vertex of the lens to the display's surface, along the axis.",
         "6. Put the files into one folder, fill in captures.json, and run `python -m psf check FOLDER`.",
@@ -57,10 +59,10 @@ def _table(plan: ShootingPlan) -> list[str]:
         more = [f"{plan.sharp_blur_px[n]:.1f}", f"{plan.display_pixel_px[n]:.2f}", f"{100 * plan.cover[n]:.0f} %"]
         rows.append("| " + " | ".join([f"{distance:.3f}", f"{1 / distance:.2f}", *blurs, *more]) + " |")
     shifts = [f"{one.shift_px:+.1f}" for one in plan.shots[: len(focuses)]]
-    told = f"A kernel of {plan.kernel_px} px holds {0.9 * plan.kernel_px:.0f} px across; (!) is more. " if count else ""
+    told = f"A kernel of {plan.kernel_px} px holds {HELD * plan.kernel_px:.0f} px across; (!) is more."
     breathing = f"Against the first focus the corner moves by {', '.join(shifts)} px (outwards)." if count > 1 else ""
     airy = f"The sharp pictures' Airy disc is {plan.airy_px:.1f} px across."
-    return [*rows, "", " ".join(one for one in (told.strip(), breathing, airy) if one)]
+    return [*rows, "", " ".join(one for one in (told, breathing, airy) if one)]
 
 
 def manifest_of(plan: ShootingPlan) -> dict[str, object]:
@@ -76,7 +78,7 @@ def manifest_of(plan: ShootingPlan) -> dict[str, object]:
                 pairs.append({**pair, "depth_m": round(distance, 4), "focus_m": round(focus, 4)})
     shape = [math.floor(side / camera.bin_px) for side in camera.image_shape_px]
     return {
-        "schema": "psfield-captures-1",
+        "schema": SCHEMA,
         "kernel_px": plan.kernel_px,
         "bin": camera.bin_px,
         "pitch_um": camera.binned_um,

@@ -1,7 +1,9 @@
-"""How many threads torch and numba use, for the length of a block."""
+"""How many threads torch and numba use, for the length of a block; and threads of our own, for the length of a call."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -38,3 +40,14 @@ def limit_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def run_threads(work: Callable[[Any], object], jobs: Iterable[Any], threads: int) -> None:
+    """Call `work` for every job, in `threads` threads that end with the call; the first error is raised."""
+    if threads <= 1:
+        for job in jobs:
+            work(job)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, jobs):
+            pass

@@ -4,13 +4,14 @@ A tile's work stays in one core's cache and no thread waits for another between 
 somebody else uses costs its share and no more; fork-join operations on small tensors lose a hundredfold then.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import numba
 import numpy as np
 import scipy.fft
+
+from .threads import run_threads
 
 Array = np.ndarray[Any, Any]
 
@@ -140,17 +141,6 @@ def place_depths(
     flat = [np.array_split(one.reshape(-1), threads) for one in (depth_m, lower, share)]
     run_threads(lambda part: place(part[0], planes, part[1], part[2]), list(zip(*flat, strict=True)), threads)
     return lower, share
-
-
-def run_threads(work: Callable[[Any], object], jobs: Iterable[Any], threads: int) -> None:
-    """Call `work` for every job, in `threads` threads that end with the call."""
-    if threads == 1:
-        for job in jobs:
-            work(job)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, jobs):
-            pass
 
 
 class Tiles:

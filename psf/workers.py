@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any, NoReturn, cast
 
-from .errors import InputError
+from .errors import InputError, one_line
 
 # (True, result), or (False, (kind, message, details, error)) as `jobs.Failure` holds them; pickled or not.
 Reply = bytes | tuple[bool, Any]
@@ -87,11 +87,6 @@ def _told(error: Exception) -> tuple[str, str, str, Exception | None]:
     except Exception as unfit:
         return type(error).__name__, message, f"{details}(the error itself cannot be pickled: {one_line(unfit)})", None
     return type(error).__name__, message, details, error
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split())
 
 
 def answer(function: Callable[[Any], Any] | Exception, payload: bytes) -> bytes:

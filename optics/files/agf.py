@@ -13,10 +13,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from psf.errors import InputError
+from psf.files.texts import decode_text
 
 from ..formulas import AGF_FORMULAS, FORMULAS
 from ..glass import FormulaIndex, Medium
-from .texts import decode_text, parse_number, read_bytes, split_lines
+from .texts import parse_number, read_bytes, split_lines
 
 _MOST_GLASSES = 20_000
 
@@ -87,7 +88,7 @@ def parse_agf(content: bytes, file: str) -> Catalogue:
     """The glasses of an AGF file.
 
     Args:
-        content: The file, UTF-8, UTF-16 or Latin-1.
+        content: The file, UTF-8, UTF-16 or Windows-1252.
         file: Its path or name: the catalogue is called by its stem.
 
     Raises:

@@ -12,8 +12,8 @@ from typing import Any
 
 from psf.errors import InputError
 
-from ..glass import Air
-from ..lens import D_LINE_UM, Lens
+from ..glass import LINE_D_UM, Air
+from ..lens import Lens
 from ..paraxial import conjugate, first_order
 from ..prescriptions import SCHEMAS, from_json
 from .drafts import Draft, DraftSurface
@@ -287,7 +287,7 @@ def _make(draft: Draft, semis: Sequence[float], sensor: dict[str, Any], log: Log
         "schema": SCHEMAS[0],
         "name": _clean(draft.name),
         "title": draft.title,
-        "reference_wavelength_um": D_LINE_UM if draft.reference_um is None else draft.reference_um,
+        "reference_wavelength_um": LINE_D_UM if draft.reference_um is None else draft.reference_um,
         "focus_m": None if math.isinf(draft.object_mm) else 1e-3 * draft.object_mm,
         "stop_surface_index": stop,
         "surfaces": rows,

@@ -13,13 +13,15 @@ from typing import Any
 
 import torch
 
+from psf.files.texts import decode_text
+
 from ..glass import AIR, Medium, ModelGlass, TabulatedIndex
 from .agf import Catalogue
 from .codev_words import ASPHERE_POWERS, HARMLESS, OFF_AXIS, REFUSED, SOLVES, Statement, split_statements
 from .drafts import Aperture, ApertureKind, Draft, DraftSurface, FieldKind, Fields
 from .materials import MAKERS, Shelf, find_hyphenless
 from .notices import Log
-from .texts import decode_text, parse_count, parse_number
+from .texts import parse_count, parse_number
 
 UNITS_MM = {"M": 1.0, "MM": 1.0, "C": 10.0, "CM": 10.0, "I": 25.4, "IN": 25.4}
 FAR_MM = 1e10

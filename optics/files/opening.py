@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from psf.errors import InputError
+from psf.files.texts import decode_text
 
 from ..entries import parse_json
 from ..lens import Lens
@@ -19,7 +20,7 @@ from .deeplens import parse_deeplens, read_deeplens
 from .drafts import Draft, Fields
 from .materials import merge_catalogues
 from .notices import Log, Notice
-from .texts import decode_text, read_bytes
+from .texts import read_bytes
 from .zar import unpack_zar
 from .zemax import read_zmx
 

@@ -1,6 +1,5 @@
 """Bytes of lens files as text, and words of it as numbers."""
 
-import codecs
 import math
 from pathlib import Path
 
@@ -9,7 +8,6 @@ from psf.errors import InputError
 # The largest real lens files, with hundreds of configurations, have a few MB.
 LARGEST_BYTES = 32_000_000
 _LONGEST_WORD = 60
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -30,27 +28,6 @@ def read_bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error)
         raise InputError(repr(str(path)), found.lower(), "a lens file that can be read") from None
-
-
-def decode_text(content: bytes) -> tuple[str, str]:
-    """Text of UTF-8, UTF-16 (with or without a byte order mark) or else Latin-1, and which of them it was.
-
-    Args:
-        content: The file.
-    """
-    for mark, encoding in _BOMS:
-        if content.startswith(mark):
-            return content[len(mark) :].decode(encoding, errors="replace"), encoding
-    # ASCII in UTF-16: every other byte is 0.
-    sample = content[:2000]
-    if len(sample) > 3 and 0 in sample:
-        for encoding, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[0::2])):
-            if zeros.count(0) > 0.8 * len(zeros):
-                return content.decode(encoding, errors="replace"), encoding
-    try:
-        return content.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError:
-        return content.decode("latin-1"), "latin-1"
 
 
 def split_lines(text: str) -> list[str]:

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
+from psf.files.texts import decode_text
+
 from .agf import Catalogue
 from .carried import carried_media, read_carried
 from .drafts import Aperture, ApertureKind, Draft, FieldKind, Fields
 from .materials import Shelf
 from .notices import Log
-from .texts import decode_text, parse_count, parse_number, split_lines
+from .texts import parse_count, parse_number, split_lines
 from .zemax_surfaces import FAR_MM, SURFACE_WORDS, Block, Command, find_medium, read_block, scale_block
 
 UNITS_MM = {"MM": 1.0, "CM": 10.0, "IN": 25.4, "INCH": 25.4, "INCHES": 25.4, "M": 1000.0, "METER": 1000.0}
@@ -54,7 +56,7 @@ def read_zmx(
     """Read a Zemax lens file.
 
     Args:
-        content: The file, in UTF-8, UTF-16 or Latin-1.
+        content: The file, in UTF-8, UTF-16 or Windows-1252.
         file: Its path or name; the lens is called by its stem.
         log: Gets notices, and refuses what has no counterpart.
         catalogues: The caller's glass catalogues.
@@ -64,8 +66,8 @@ def read_zmx(
         InputError: It is no lens that we can hold; file and line stand in front.
     """
     text, encoding = decode_text(content)
-    if encoding == "latin-1":
-        log.note("skipped", "text that is not UTF-8, read as Latin-1")
+    if encoding == "cp1252":
+        log.note("skipped", "text that is not UTF-8, read as Windows-1252")
     outside, groups = _split(text, log)
     header = _read_header(outside, log)
     if len(groups) < 3:
@@ -275,7 +277,8 @@ def _fields(header: Header, log: Log) -> Fields:
     weights = header.lists.get("FWGN") or header.lists.get("FWGT") or ()
     count = min(header.field_count or max(len(xs), len(ys)), max(len(xs), len(ys)))
     unit = 1.0 if kind == "angle_deg" else header.unit_mm
-    points = [((*xs, *(0.0,) * count)[i] * unit, (*ys, *(0.0,) * count)[i] * unit) for i in range(count)]
+    xs, ys = ((*values, *(0.0,) * count)[:count] for values in (xs, ys))
+    points = [(x * unit, y * unit) for x, y in zip(xs, ys, strict=True)]
     if kind == "angle_deg" and any(abs(one) >= 90 for point in points for one in point):
         log.note("guessed", "fields of 90 degrees and more")
     return Fields(kind, tuple(points), tuple((*weights, *(1.0,) * count)[:count]))

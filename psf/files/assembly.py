@@ -82,17 +82,17 @@ def import_field(
         if source.export:
             notices += source.export.notices
             _check_header(source, source.export)
-    channels = _checked_channels(manifest, sources)
+    _check_channels(manifest, sources)
     _check_references(manifest, sources, notices)
     leaders = _find_leaders(manifest, sources)
-    kernels = [one for source in sources for one in _scatter(manifest, source, leaders, channels, notices)]
+    kernels = [one for source in sources for one in _scatter(manifest, source, leaders, notices)]
     gridded: Gridded = grid_kernels(
         kernels,
-        channels=channels,
+        channels=manifest.channels,
         image_shape_px=manifest.image_shape_px,
         pitch_um=manifest.pitch_um,
         focus_m=manifest.focus_m,
-        kernel_px=kernel_px or manifest.kernel_px,
+        kernel_px=manifest.kernel_px if kernel_px is None else kernel_px,
         oversample=manifest.oversample,
         radii=manifest.radii,
         provenance=_provenance(manifest, sources, digest.hexdigest()),
@@ -128,8 +128,8 @@ def _check_header(source: _Source, export: OpticStudioPSF) -> None:
         raise InputError(where, f"the field {export.field_point} deg", f"{said} deg, as the manifest says")
 
 
-def _checked_channels(manifest: Manifest, sources: list[_Source]) -> list[Channel]:
-    """The manifest's channels; a polychromatic export must span what its channel says."""
+def _check_channels(manifest: Manifest, sources: list[_Source]) -> None:
+    """Polychromatic exports span what their channel says, and all of a channel the same."""
     for source in sources:
         if source.export is None or _wavelength_um(source) is not None:
             continue
@@ -149,7 +149,6 @@ def _checked_channels(manifest: Manifest, sources: list[_Source]) -> list[Channe
                 low, high = source.export.wavelengths_um
                 expected = f"{span[0]:g} to {span[1]:g} um as elsewhere in channel {source.entry.channel!r}"
                 raise InputError(where, f"wavelengths {low:g} to {high:g} um", expected)
-    return list(manifest.channels)
 
 
 def _wavelength_um(source: _Source) -> float | None:
@@ -197,14 +196,12 @@ def _find_leaders(manifest: Manifest, sources: list[_Source]) -> Leaders:
     return {key: sorted(many, key=lambda one: one.wavelengths_um)[len(many) // 2] for key, many in found.items()}
 
 
-def _scatter(
-    manifest: Manifest, source: _Source, leaders: Leaders, channels: list[Channel], notices: list[Notice]
-) -> list[ScatteredKernel]:
+def _scatter(manifest: Manifest, source: _Source, leaders: Leaders, notices: list[Notice]) -> list[ScatteredKernel]:
     entry, export = source.entry, source.export
     where = f"{entry.where}: {entry.file.name}"
     leader = leaders.get(_group(source))
     radius, azimuth_rad = _find_place(manifest, source, leader, notices)
-    names = [one.name for one in channels]
+    names = [one.name for one in manifest.channels]
     values = source.values if manifest.rows == "down" else source.values.flip(1)
     rows = values.shape[1]
     if export:
@@ -232,7 +229,7 @@ def _scatter(
             azimuth_rad=azimuth_rad,
             channel=index,
             wavelength_um=_wavelength_um(source),
-            weight=_weight(entry, channels[index], _wavelength_um(source)),
+            weight=_weight(entry, manifest.channels[index], _wavelength_um(source)),
             transmission=entry.numbers.get("transmission"),
             is_integrated=export is None and manifest.samples == "areas",
             offset_um=_offset_um(manifest, source, leader),

@@ -27,7 +27,8 @@ from ..field import PolarPSFField
 from ..provenance import Provenance
 from ..resampling import check_odd
 
-_NEEDED: tuple[str, ...] = (
+# Members of a lens that are asked.
+_NEEDED = (
     "psf",
     "psf_center",
     "calc_scale",
@@ -35,8 +36,12 @@ _NEEDED: tuple[str, ...] = (
     "trace2sensor",
     "sensor_size",
     "sensor_res",
+    "foclen",
+    "fnum",
+    "surf_d",
+    "wvln_rgb",
+    "primary_wvln",
 )
-_NEEDED = (*_NEEDED, "foclen", "fnum", "surf_d", "wvln_rgb", "primary_wvln")
 # Object points move until their chief rays land; the largest distortions need the most rounds.
 ROUNDS = 8
 # Infinity is as far away as this blur, in pixels, of a lens that is focused on it.

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, one_line
+from ..runs import load_npy
 
 SUFFIXES = (".npy", ".tif", ".tiff", ".png", ".exr")
 MANIFESTS = ("manifest.json", "manifest.csv")
@@ -67,7 +68,7 @@ def read_kernel_file(path: str | os.PathLike[str]) -> Tensor:
         raise
     # Each library has its own way of saying that a file is broken; the user needs one.
     except (OSError, ValueError, RuntimeError, SyntaxError, EOFError, KeyError, IndexError) as error:
-        raise InputError(str(file), f"no readable content ({' '.join(str(error).split())})", "a whole file") from error
+        raise InputError(str(file), f"no readable content ({one_line(error)})", "a whole file") from error
     if samples.ndim == 2:
         samples = samples[..., None]
     if samples.ndim != 3 or not samples.size or samples.dtype.kind not in "uif":
@@ -86,10 +87,7 @@ def read_kernel_file(path: str | os.PathLike[str]) -> Tensor:
 
 
 def _read_npy(file: Path) -> Samples:
-    found: Samples = np.load(file, allow_pickle=False)
-    if not isinstance(found, np.ndarray):
-        raise InputError(str(file), type(found).__name__, "one array")
-    return found
+    return load_npy(file)
 
 
 def _read_tiff(file: Path) -> Samples:

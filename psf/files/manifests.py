@@ -58,8 +58,12 @@ _SETTINGS = (
     "files",
 )
 FORMAT = "psfield.psf_manifest"
-_PAIRS = (*(keys for keys in PLACES.values() if len(keys) == 2), ("centre_row_px", "centre_column_px"))
-_PAIRS = (*_PAIRS, ("reference_x_mm", "reference_y_mm"))
+# Keys that go together: one of them alone says nothing.
+_PAIRS = (
+    *(keys for keys in PLACES.values() if len(keys) == 2),
+    ("centre_row_px", "centre_column_px"),
+    ("reference_x_mm", "reference_y_mm"),
+)
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,7 @@ Rows = list[tuple[str, Mapping[str, Any]]]
 def _parse_json(text: str, file: str) -> tuple[dict[str, Any], Rows]:
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 0)
         where = f"{file}:{line}" if line else file
         raise InputError(where, f"text that is not JSON ({getattr(error, 'msg', error)})", "a manifest") from error
@@ -211,7 +215,7 @@ def _loose(word: str) -> Any:
     """A value as JSON writes it, else text."""
     try:
         return json.loads(word)
-    except ValueError:
+    except (ValueError, RecursionError):
         return word
 
 
@@ -321,9 +325,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-# Quantities that may be 0 or negative; all others are positive.
-_SIGNED = {"x_px", "y_px", "image_x_mm", "image_y_mm", "x_deg", "y_deg", "azimuth_deg", "centre_row_px"}
-_SIGNED |= {"centre_column_px", "reference_x_mm", "reference_y_mm"}
+# Places and directions may be 0 or negative; all other quantities are positive.
+_SIGNED = {key for pair in _PAIRS for key in pair} | {"azimuth_deg"}
 
 
 def _number(where: str, value: Any, key: str) -> float:

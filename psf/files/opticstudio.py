@@ -7,7 +7,6 @@ right and an extra row at the top of its centre, and exports with 256 points nam
 centre, which fits rows that are counted from the top and no others.
 """
 
-import codecs
 import os
 import re
 from dataclasses import dataclass
@@ -21,12 +20,12 @@ from torch import Tensor
 
 from ..errors import InputError
 from .notices import Notice
+from .texts import decode_text
 
 Analysis = Literal["huygens", "fft"]
 Samples = npt.NDArray[np.float64]
 # The largest grids, 4096 x 4096 numbers in UTF-16, have some 400 MB; what people export has one.
 LARGEST_BYTES = 500_000_000
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _NUMBER = r"([-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?)"
 _LENGTH_UM = {"nm": 1e-3, "um": 1.0, "micron": 1.0, "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4}
 _LENGTH_UM |= {"meter": 1e6, "m": 1e6, "inch": 25400.0, "in": 25400.0, "inche": 25400.0}
@@ -87,35 +86,6 @@ class OpticStudioPSF:
     strehl: float | None = None
     configuration: int | None = None
     notices: tuple[Notice, ...] = ()
-
-
-def is_opticstudio(content: bytes) -> bool:
-    """Whether a file begins as a listing of a PSF does, in English.
-
-    Args:
-        content: Its first bytes, a few hundred.
-    """
-    lines = decode_text(content)[0].lstrip().splitlines()
-    return bool(lines) and _HEAD.match(lines[0]) is not None
-
-
-def decode_text(content: bytes) -> tuple[str, str]:
-    """Text of UTF-8 or UTF-16, with or without a byte order mark, or else Windows' western letters; and which it was.
-
-    Args:
-        content: The file.
-    """
-    for mark, encoding in _BOMS:
-        if content.startswith(mark):
-            return content[len(mark) :].decode(encoding, errors="replace"), encoding
-    sample = content[:2000]
-    for encoding, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[0::2])):
-        if len(zeros) > 1 and zeros.count(0) > 0.8 * len(zeros):
-            return content.decode(encoding, errors="replace"), encoding
-    try:
-        return content.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace"), "cp1252"
 
 
 def read_opticstudio(path: str | os.PathLike[str]) -> OpticStudioPSF:
@@ -334,11 +304,12 @@ def _read_grid(file: str, lines: list[str], begin: int, rows: int, columns: int)
             raise InputError(f"{file}:{n + 1}", f"{len(words)} values", f"{columns}, as the image grid has columns")
         try:
             values[count] = np.array(line.replace(",", ".").split(), dtype=np.float64)
-            bad = not bool(np.isfinite(values[count]).all())
         except ValueError:
-            bad = True
-        if bad:
-            word = next(word for word in words if not re.fullmatch(_NUMBER, word))
+            values[count] = np.nan
+        finite = np.isfinite(values[count])
+        if not bool(finite.all()):
+            large = words[int(np.argmin(finite))]  # a number, but none that a float holds
+            word = next((word for word in words if not re.fullmatch(_NUMBER, word)), large)
             raise InputError(f"{file}:{n + 1}", repr(word[:40]), "a finite number")
         count += 1
     if count != rows:

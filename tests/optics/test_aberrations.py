@@ -12,7 +12,7 @@ from optics.aberrations import find_axial_colour, find_focus_curves, trace_ray_f
 from optics.pupil import bundle_rays, chief_rays, dioptre_per_mm
 from psf import Channel, InputError
 
-D_UM = optics.lens.D_LINE_UM
+D_UM = optics.glass.LINE_D_UM
 LINE = (Channel("d", (D_UM,)),)
 
 

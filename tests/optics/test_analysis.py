@@ -16,7 +16,7 @@ from optics.analysis import (
 from psf import Channel, InputError
 from psf.metrics import find_encircled_energy, find_rms_radius_px
 
-GREEN = (Channel("G", (optics.lens.D_LINE_UM,)),)
+GREEN = (Channel("G", (optics.glass.LINE_D_UM,)),)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,11 @@ def pinhole():
     )
     stop = optics.Surface(optics.Plane(), 0.01, 1e-6, optics.AIR)
     return optics.Lens("pinhole", (stop, glass, weak), 1, optics.Sensor((600, 800), 10.0))
+
+
+def test_spots_are_of_the_depths_that_were_asked_for_to_the_last_bit(phone):
+    spots = find_spots(phone, (0.0,), (0.3, math.inf), GREEN, rings=1)
+    assert spots.depths_m.tolist() == [0.3, math.inf]
 
 
 @pytest.mark.parametrize("name", ["f2.2_fixedfocus", "camera_rf50mm_f1p8", "cooke_triplet", "wide_laikin100"])

@@ -17,6 +17,7 @@ def test_channels_are_mixed_by_their_weights():
     assert spectrum.mixed(values).flatten().tolist() == pytest.approx([1.75, 5.0])
     assert spectrum.mixed(values * 1j).imag.flatten().tolist() == pytest.approx([1.75, 5.0])
     assert spectrum.middle_um().tolist() == pytest.approx([0.575, 0.7])
+    assert spectrum.mix.tolist() == [[0.25, 0.75, 0.0], [0.0, 0.0, 1.0]]
 
 
 def test_longest_stretch_of_light_is_found_to_rounding():

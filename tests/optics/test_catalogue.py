@@ -126,6 +126,8 @@ def test_unknown_glass_is_refused_with_names_that_are_close(name, words):
 def test_unknown_catalogue_is_refused():
     with pytest.raises(InputError, match="catalogues: found 'zeiss'"):
         find_glass("N-BK7", ("zeiss",))
+    with pytest.raises(InputError, match="catalogues: found 'zeiss'"):
+        list_glasses(("schott", "zeiss"))
 
 
 @pytest.mark.parametrize("name", list(plastics()))

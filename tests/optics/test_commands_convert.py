@@ -17,7 +17,7 @@ def convert(*words):
 
 def test_a_zemax_file_becomes_json_and_everything_guessed_is_told(tmp_path, capsys):
     out = tmp_path / "triplet.json"
-    assert convert(DATA / "triplet.zmx", "-o", out, "--pitch-um", "4", "--image-shape", "400", "600") == 0
+    assert convert(DATA / "triplet.zmx", "-o", out, "--pitch-um", "4", "--image-shape-px", "400", "600") == 0
     told = capsys.readouterr()
     lines = told.out.splitlines()
     assert lines[0] == "triplet: 6 surfaces, stop 4, focal length 49.9997 mm, f/5"

@@ -10,7 +10,7 @@ from optics.depth_of_field import find_blur, find_depth_of_field, find_gaussian_
 from psf import Channel, InputError
 from psf.threads import limit_threads
 
-LINE = (Channel("d", (optics.lens.D_LINE_UM,)),)
+LINE = (Channel("d", (optics.glass.LINE_D_UM,)),)
 FOCAL_MM, F_NUMBER = 50.0, 8.0
 
 

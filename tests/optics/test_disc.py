@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from optics.disc import DiscNodes, chebyshev_nodes, lagrange
+from psf import InputError
 
 
 def _value(coefficients, nodes, rho, phi, *, odd):
@@ -41,7 +42,7 @@ def test_a_smooth_function_converges_with_the_nodes():
 
 
 def test_a_basis_that_double_precision_cannot_hold_is_refused():
-    with pytest.raises(ValueError, match="degree 39"):
+    with pytest.raises(InputError, match="degree 39"):
         DiscNodes(20, 8)
 
 

@@ -10,7 +10,7 @@ import optics
 from optics.energy import airy_energy, find_ray_energy
 from psf import Channel, InputError
 
-LINE = (Channel("d", (optics.lens.D_LINE_UM,)),)
+LINE = (Channel("d", (optics.glass.LINE_D_UM,)),)
 
 
 def test_first_dark_ring_of_a_perfect_lens_holds_84_per_cent():

@@ -44,6 +44,14 @@ def test_gradients_equal_those_of_the_dense_product(spread):
         assert torch.allclose(ours, twin, atol=1e-12, rtol=1e-10)
 
 
+def test_a_second_derivative_is_refused_and_not_left_out():
+    x, y, width, height, light = (t.clone().requires_grad_() for t in _random(1))
+    kernel = deposit(x, y, width, height, light, 9, "spline")
+    (by_x,) = torch.autograd.grad(kernel.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        by_x.sum().backward()
+
+
 def test_spline_deposit_passes_gradcheck():
     arguments = tuple(t.clone().requires_grad_() for t in _random(2, count=4, reach=1.0))
     assert torch.autograd.gradcheck(lambda *a: deposit(*a, 7, "spline"), arguments, eps=1e-6, atol=1e-7)

@@ -162,6 +162,8 @@ def test_a_refocused_lens_shows_its_breathing_against_the_reference():
         ({"kernel_px": 32}, "kernel_px: found 32"),
         ({"weights": [[1.0]]}, "weights: found weights alone"),
         ({"wavelengths_um": [[0.5], [0.6]], "weights": [[1.0], [1.0, 2.0]]}, "weights: found [1, 2]"),
+        ({"wavelengths_um": []}, "wavelengths_um: found [] wavelengths"),
+        ({"wavelengths_um": [[0.55], []]}, "wavelengths_um: found [1, 0] wavelengths"),
         ({"kernel_px": 5, "depth_m": 0.1}, "loses"),
     ],
 )

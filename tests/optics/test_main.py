@@ -10,7 +10,7 @@ import psf
 main = importlib.import_module("optics.__main__")
 
 LENS = "singlet_biconvex_nbk7"
-SMALL = ["--nearest", "2", "--depths", "2", "--radii", "2", "--workers", "0", "--focus", "paraxial"]
+SMALL = ["--nearest-m", "2", "--depths", "2", "--radii", "2", "--workers", "0", "--focus", "paraxial"]
 
 
 def perturb(*words):
@@ -52,7 +52,7 @@ def test_lenses_without_a_field_are_warned_of(tmp_path, capsys):
         (["-n", "1", "-o", "fields", "--workers", "-1"], "workers: found -1"),
         (["-n", "1", "-o", "fields", "--limits.thickness-um", "1e6"], "thickness_um for surface"),
         (["-n", "1", "-o", "fields", "--grade", "wooden"], "wooden"),
-        (["-n", "1", "-o", "fields", "--kernel", "4"], "kernel_px: found 4"),
+        (["-n", "1", "-o", "fields", "--kernel-px", "4"], "kernel_px: found 4"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, monkeypatch, capsys, words, said):

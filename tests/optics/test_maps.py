@@ -62,6 +62,9 @@ def test_up_to_four_wavelengths_are_traced_themselves():
     waves, weights = wavelength_nodes(np.array([0.65, 0.55, 0.45]))
     assert waves.tolist() == [0.45, 0.55, 0.65]
     assert weights.tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
+    waves, weights = wavelength_nodes(np.array([0.6, 0.5, 0.6]))
+    assert waves.tolist() == [0.5, 0.6]
+    assert weights.tolist() == [[0, 1], [1, 0], [0, 1]]
 
 
 def test_more_wavelengths_are_interpolated_in_inverse_squares():

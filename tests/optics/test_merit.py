@@ -59,6 +59,11 @@ def test_without_depths_the_lens_s_focus_counts(triplet):
     assert plan_rays(lens, Merit(radii=(0.0,), rings=1, angles=1)).depths_m == (2.0,)
 
 
+def test_depths_are_those_that_were_asked_for_to_the_last_bit(triplet):
+    plan = plan_rays(triplet, Merit(radii=(0.0,), depths_m=(2.3,), rings=1, angles=1))
+    assert set(plan.depth_mm.tolist()) == {1e3 * 2.3}
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -11,7 +11,7 @@ from optics.analysis import find_spots
 from optics.mtf import find_geometric_mtf, limit_mtf, pixel_mtf
 from psf import Channel, InputError
 
-LINE = (Channel("d", (optics.lens.D_LINE_UM,)),)
+LINE = (Channel("d", (optics.glass.LINE_D_UM,)),)
 
 
 def moved(lens, way_mm):

@@ -84,7 +84,7 @@ def test_axes_say_what_they_show_and_in_what(make, panels, units):
 def test_fans_have_a_row_per_height_and_leave_lost_rays_out(paths):
     given = fans()
     if paths:
-        figure = plots.plot_path_fans(given, given.tangential_waves, given.sagittal_waves)
+        figure = plots.plot_path_fans(given)
         assert "waves" in figure.get_supylabel()
     else:
         figure = plots.plot_ray_fans(given, 1.0, "title")

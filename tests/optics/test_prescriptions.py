@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lenses
-from optics.glass import AIR, ConstantIndex, ModelGlass
+from optics.glass import AIR, LINE_D_UM, ConstantIndex, ModelGlass
 from optics.grid import default_depths_m, psf_grid
-from optics.lens import D_LINE_UM, DEFAULT_CHANNELS, Lens, Sensor
+from optics.lens import DEFAULT_CHANNELS, Lens, Sensor
 from optics.prescriptions import bundled, from_json, load, save, to_json
 from optics.rays import Rays
 from optics.surface import Conic, EvenAsphere, Plane, PolynomialAsphere, Surface
@@ -149,7 +149,7 @@ def test_infinite_focus_is_null_and_missing_keys_have_their_defaults():
     plain = from_json(data)
     assert (plain.focus_m, plain.nearest_m, plain.title) == (math.inf, 0.1, "")
     assert plain.channels == DEFAULT_CHANNELS
-    assert plain.reference_wavelength_um == D_LINE_UM
+    assert plain.reference_wavelength_um == LINE_D_UM
 
 
 def test_what_people_wrote_beside_the_numbers_survives():

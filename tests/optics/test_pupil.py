@@ -330,6 +330,12 @@ def test_wide_lenses_have_kernels_at_every_height_and_depth(name):
     assert float((sums - 1).abs().max()) < 1e-5
 
 
+@pytest.mark.parametrize("radii", [[], [-0.1], [0.5, 1.01], [math.nan]])
+def test_image_heights_beyond_the_sensor_or_behind_the_axis_are_refused(radii):
+    with pytest.raises(InputError, match="radii: found"):
+        chief_rays(load("cooke_triplet"), f64(radii))
+
+
 @pytest.mark.parametrize(
     ("name", "factor", "words"),
     [("fisheye_168_deg", 1.2, "90 degrees"), ("wide_170_deg", 1.2, "surface [0-9]+|90 degrees|fall again")],

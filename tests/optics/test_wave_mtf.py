@@ -11,7 +11,7 @@ from optics.mtf import find_geometric_mtf
 from optics.wave_mtf import find_diffraction_mtf
 from psf import Channel, InputError
 
-LINE = (Channel("d", (optics.lens.D_LINE_UM,)),)
+LINE = (Channel("d", (optics.glass.LINE_D_UM,)),)
 
 
 def perfect():
@@ -29,7 +29,7 @@ def test_a_perfect_lens_reaches_the_limit():
 
 def test_contrast_of_a_defocused_perfect_lens_is_hopkins():
     # Hopkins 1955 by plain sums: both shifted pupils overlap, and the path differs by 2 W20 x s there.
-    frequencies, way_mm, sine, wave_mm = (2.0, 6.0, 14.0, 40.0), 1.2, 0.0498, 1e-3 * optics.lens.D_LINE_UM
+    frequencies, way_mm, sine, wave_mm = (2.0, 6.0, 14.0, 40.0), 1.2, 0.0498, 1e-3 * optics.glass.LINE_D_UM
     found = find_diffraction_mtf(perfect(), (0.0,), (math.inf,), frequencies, channels=LINE, defocus_mm=(way_mm,))
     axis = torch.linspace(-1, 1, 801, dtype=torch.float64)
     x, y = torch.meshgrid(axis, axis, indexing="ij")

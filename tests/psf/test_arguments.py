@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 import tyro
 
-from psf.arguments import ArgumentError, join_box, parse_arguments
+from psf.arguments import ArgumentError, join_box, parse_arguments, tidy_help
 
 
 @dataclass(frozen=True)
@@ -80,3 +80,48 @@ def test_a_box_of_line_characters_is_read_as_well():
 
 def test_text_without_a_box_stays_itself():
     assert join_box("Something\n odd") == "something odd; --help lists what there is"
+
+
+@dataclass(frozen=True)
+class Optional:
+    """A command."""
+
+    depth_m: float | None = None
+    """How far, in a sentence that is long enough to be broken into two lines of the page, and just so, that it ends in
+    the words that nobody needs."""
+    form: Literal["gather", "scatter"] | None = None
+    """Which (gather)."""
+    places: tuple[int, ...] = ()
+    """Where."""
+    steps: int = 3
+    """How many."""
+    k: int | None = None
+    """Short."""
+
+
+def test_help_says_nothing_of_options_that_may_be_left_out(capsys):
+    with pytest.raises(SystemExit) as left:
+        parse_arguments(lambda: tyro.cli(Optional, args=["--help"], prog="prog"))
+    assert left.value.code == 0
+    text = capsys.readouterr().out
+    assert "None" not in text
+    assert "(default: )" not in text
+    assert "(default: 3)" in text
+    lines = text.splitlines()
+    # Sentences begin in one column.
+    assert len({line.index(word) for line in lines for word in ("Short.", "How many.") if word in line}) == 1
+    assert any(line.strip() == "--form {gather,scatter}" or "--form {gather,scatter}  " in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "tidy"),
+    [
+        ("  --a {None}|INT  What. (default: None)", "  --a INT         What."),
+        ("  --a PATH  Long\n            words. (default:\n            None)", "  --a PATH  Long\n            words."),
+        ("  --a PATH  Long. \x1b[36m(default: None)\x1b[0m", "  --a PATH  Long."),
+        ("  --a INT  None of them. (default: 1)", "  --a INT  None of them. (default: 1)"),
+        ("usage: prog [-h] [--a {None}|INT] [--b {None,x}]", "usage: prog [-h] [--a INT] [--b {x}]"),
+    ],
+)
+def test_help_is_tidied_line_by_line(text, tidy):
+    assert tidy_help(text) == tidy

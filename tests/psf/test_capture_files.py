@@ -196,9 +196,10 @@ def test_npz_files_that_miss_something_say_what(tmp_path):
     np.savez(tmp_path / "a.npz", sharp=np.ones(3))
     with pytest.raises(InputError, match=r"a\.npz: found no blurred, x0_px"):
         read_captures(tmp_path / "a.npz")
-    (tmp_path / "b.npz").write_bytes(b"zip it")
-    with pytest.raises(InputError, match=r"b\.npz"):
-        read_captures(tmp_path / "b.npz")
+    for content in (b"zip it", b"PK\x03\x04", b"PK\x05\x06"):  # no archive, and what begins or ends as one
+        (tmp_path / "b.npz").write_bytes(content)
+        with pytest.raises(InputError, match=r"b\.npz"):
+            read_captures(tmp_path / "b.npz")
     write_captures(tmp_path / "c.npz", make_captures())
     with np.load(tmp_path / "c.npz") as file:
         arrays = {name: file[name] for name in file.files} | {"depth_m": np.zeros(4)}
@@ -219,3 +220,20 @@ def test_photograph_may_know_what_the_light_does_not_tell():
     photo = CapturePhoto(light=torch.zeros(1, 2, 2), f_number=2.8)
     assert photo.clipped is None
     assert not photo.is_raw
+
+
+@pytest.mark.parametrize("kind", [">f4", ">f8", "<f2", np.longdouble])
+def test_npy_files_of_any_float_are_read_whatever_machine_wrote_them(tmp_path, kind):
+    light = np.linspace(0, 1, 12).reshape(3, 4).astype(kind)
+    np.save(tmp_path / "a.npy", light)
+    found = read_npy(tmp_path / "a.npy", 1, "auto").light
+    assert found.dtype == (torch.float64 if np.dtype(kind).itemsize > 4 else torch.float32)
+    assert np.array_equal(found[0].numpy(), light.astype(found.numpy().dtype))
+
+
+def test_manifest_may_begin_with_the_mark_that_editors_of_windows_write(tmp_path):
+    captures = make_captures()
+    write_captures(tmp_path / "shots", captures)
+    manifest = tmp_path / "shots" / "captures.json"
+    manifest.write_text(manifest.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    same(read_captures(manifest), captures)

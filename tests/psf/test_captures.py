@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -244,3 +245,10 @@ def test_arrays_that_cannot_be_captures_are_refused_in_one_line(arrays, words):
     assert "\n" not in text
     for word in words:
         assert word in text
+
+
+@pytest.mark.parametrize("name", ["names", "x0_px", "depth_m", "focus_m"])
+def test_a_number_for_every_pair_or_an_error_that_says_which(name):
+    captures = Captures.from_arrays(**make_arrays())
+    with pytest.raises(InputError, match=rf"Captures\.{name}: found 5 of them, expected 6, one per pair"):
+        replace(captures, **{name: getattr(captures, name)[:5]})

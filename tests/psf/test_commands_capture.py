@@ -12,12 +12,12 @@ from psf.errors import InputError
 PLAN = {
     "focal_mm": 12.0,
     "f_number": 2.8,
-    "sensor": (3888, 5184),
+    "image_shape_px": (3888, 5184),
     "pitch_um": 3.36,
     "bin": 4,
     "near_m": 0.5,
     "far_m": 1.4,
-    "screen": (40, 60),
+    "screen_px": (40, 60),
     "leaves": 1,
 }
 

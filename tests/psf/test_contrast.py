@@ -53,7 +53,7 @@ def test_batches_carry_their_azimuths():
     ("kernels", "frequencies", "azimuth", "words"),
     [
         (torch.ones(4, 4), FREQUENCIES, 0.0, "odd K"),
-        (torch.ones(3, 3), torch.tensor([0.7]), 0.0, "frequencies_per_px"),
+        (torch.ones(3, 3), torch.tensor([0.2, 0.75]), 0.0, r"frequencies_per_px: found 0\.75"),
         (torch.ones(3, 3), FREQUENCIES, math.nan, "azimuth_rad"),
     ],
 )

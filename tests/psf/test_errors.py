@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 
-from psf.errors import InputError
+from psf.errors import InputError, one_line
 
 
 def test_message_is_one_line_of_where_what_and_expected():
@@ -24,3 +24,7 @@ def test_error_survives_the_way_out_of_a_worker_process(copied):
     assert isinstance(error, InputError)
     assert (error.where, error.found, error.expected) == ("radius", 1.5, "0 to 1")
     assert str(error) == "radius: found 1.5, expected 0 to 1"
+
+
+def test_what_an_error_says_over_several_lines_is_one_line():
+    assert one_line(ValueError("no such\n   thing\t here\n")) == "no such thing here"

@@ -10,7 +10,7 @@ PLAN = ["--focal-mm", "12", "--f-number", "2.8", "--near-m", "0.5", "--far-m", "
 
 def test_plan_leaves_pictures_and_a_page(tmp_path, capsys):
     out = tmp_path / "plan"
-    assert main(["plan", *PLAN, "--screen", "48", "64", "--leaves", "1", "-o", str(out)]) == 0
+    assert main(["plan", *PLAN, "--screen-px", "48", "64", "--leaves", "1", "-o", str(out)]) == 0
     assert (out / "plan.pdf").read_bytes().startswith(b"%PDF")
     assert (out / "patterns" / "leaves_00.png").read_bytes().startswith(b"\x89PNG")
     assert "photographs at 20 distances" in capsys.readouterr().out

@@ -70,7 +70,7 @@ def test_the_gradient_of_the_radius_of_a_point_is_finite():
     [
         (lambda: measure_l1(torch.ones(3, 3), torch.ones(5, 5)), ["truth", "side 5", "3"]),
         (lambda: find_centroid_px(torch.ones(4, 4)), ["kernels", "(4, 4)", "odd"]),
-        (lambda: find_encircled_energy(torch.ones(3, 3), torch.tensor([-1.0])), ["radii_px"]),
+        (lambda: find_encircled_energy(torch.ones(3, 3), torch.tensor([2.0, -1.0])), ["radii_px", "-1.0"]),
         (lambda: find_encircled_energy(torch.ones(3, 3), torch.ones(1), subpixels=0), ["subpixels", "0"]),
     ],
 )

@@ -1,10 +1,11 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from matplotlib.figure import Figure
 
-from psf import InputError, thin_lens_field
+from psf import Channel, InputError, thin_lens_field
 from psf.plots import plot_encircled_energy, plot_kernel, plot_montage, plot_sensor, plot_transmission
 
 
@@ -46,3 +47,12 @@ def test_wrong_arguments_are_named(field, call, words):
     with pytest.raises(InputError) as error:
         call(field)
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    "plot", [plot_montage, plot_transmission, plot_encircled_energy, lambda f: plot_sensor(f, 1.0)]
+)
+def test_a_field_of_one_channel_needs_no_channel_named(field, plot):
+    kernels, transmission, lost = (one[:, :, :1] for one in (field.kernels, field.transmission, field.lost))
+    grey = replace(field, kernels=kernels, transmission=transmission, lost=lost, channels=(Channel("Y"),))
+    assert isinstance(plot(grey), Figure)

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from psf import InputError, Provenance
+from psf.provenance import name_version
 
 
 def test_json_and_back_is_the_same():
@@ -35,3 +36,7 @@ def test_wrong_origins_are_named(call, words):
     with pytest.raises(InputError) as error:
         call()
     assert all(word in str(error.value) for word in words)
+
+
+def test_the_version_says_which_program_it_is_of():
+    assert name_version().startswith("psfield ")

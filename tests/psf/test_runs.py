@@ -3,12 +3,13 @@
 import functools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from psf.errors import InputError
 from psf.jobs import Failure, JobError
-from psf.runs import begin_run, make_files, make_generator, read_settings, whole_file, write_json
+from psf.runs import begin_run, load_npy, make_files, make_generator, read_json, read_settings, whole_file, write_json
 
 
 def draw(seed, index):
@@ -131,3 +132,36 @@ def test_another_run_that_was_first_is_no_failure(tmp_path):
 def test_every_item_has_its_own_path(paths):
     with pytest.raises(InputError, match="one per item"):
         make_files(Path.write_text, [1, 2], paths, workers=0)
+
+
+def test_brackets_in_a_name_are_no_pattern(tmp_path):
+    (tmp_path / ".lens1.json.0123456789ab.part").write_text("another file, being written")
+    (tmp_path / ".lens[1].json.0123456789ab.part").write_text("left of this one")
+    write_json(tmp_path / "lens[1].json", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lens1.json.0123456789ab.part", "lens[1].json"]
+
+
+def test_json_of_any_editor_is_read(tmp_path):
+    (tmp_path / "a.json").write_text('\ufeff{"a": "é"}', encoding="utf-8")
+    assert read_json(tmp_path / "a.json", "settings") == {"a": "é"}
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[" * 20_000])
+def test_what_is_no_json_is_named_in_one_line(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.json: found text that is not JSON .* expected settings") as caught:
+        read_json(tmp_path / "a.json", "settings")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(FileNotFoundError, match=r"b\.json: no such file"):
+        read_json(tmp_path / "b.json", "settings")
+
+
+def test_an_array_is_read_and_nothing_else(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(6).reshape(2, 3))
+    assert load_npy(tmp_path / "a.npy").tolist() == [[0, 1, 2], [3, 4, 5]]
+    np.savez(tmp_path / "b.npz", x=np.ones(2))
+    np.save(tmp_path / "c.npy", np.array([{}]), allow_pickle=True)
+    (tmp_path / "d.npy").write_bytes(b"PK\x05\x06")
+    for name in ("b.npz", "c.npy", "d.npy"):
+        with pytest.raises(ValueError, match=r"archive|pickle|zip"):
+            load_npy(tmp_path / name)

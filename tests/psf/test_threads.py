@@ -1,11 +1,11 @@
-"""Numba's parallel loops and torch keep to one number of threads."""
+"""Numba's parallel loops and torch keep to one number of threads; threads of our own do every job."""
 
 import numba
 import numpy as np
 import pytest
 import torch
 
-from psf.threads import limit_threads, share_threads
+from psf.threads import limit_threads, run_threads, share_threads
 
 
 @numba.njit(parallel=True)
@@ -42,3 +42,16 @@ def test_a_limit_lasts_as_long_as_its_block():
     with limit_threads(1):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2, 5])
+def test_every_job_is_done_once_by_however_many_threads(threads):
+    done = []
+    run_threads(done.append, range(4), threads)
+    assert sorted(done) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_error_in_a_thread_reaches_the_caller(threads):
+    with pytest.raises(ZeroDivisionError):
+        run_threads(lambda job: 1 / job, [1, 0], threads)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from psf.tile_loops import Tiles, place_depths, run_threads
+from psf.tile_loops import Tiles, place_depths
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -27,9 +27,3 @@ def test_only_planes_with_a_weight_are_computed():
     seen = [[np.flatnonzero(tiles.seen[0, row, col]).tolist() for col in range(2)] for row in range(2)]
     assert seen == [[[0], [0]], [[2, 3], [2]]]
     assert (np.abs(tiles.spectra).sum((1, 2, 3, 4)) > 0).tolist() == [True, False, True, True, False]
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_an_error_in_a_thread_reaches_the_caller(threads):
-    with pytest.raises(ZeroDivisionError):
-        run_threads(lambda job: 1 / job, [1, 0], threads)

@@ -1,23 +1,7 @@
 import pytest
 
-from optics.files.texts import decode_text, parse_count, parse_number, read_bytes, split_lines
+from optics.files.texts import parse_count, parse_number, read_bytes, split_lines
 from psf.errors import InputError
-
-
-@pytest.mark.parametrize(
-    ("content", "encoding"),
-    [
-        ("SURF ü".encode(), "utf-8"),
-        ("\ufeffSURF ü".encode(), "utf-8"),
-        ("\ufeffSURF ü".encode("utf-16-le"), "utf-16-le"),
-        ("\ufeffSURF ü".encode("utf-16-be"), "utf-16-be"),
-        ("SURF ü".encode("utf-16-le"), "utf-16-le"),
-        ("SURF ü".encode("utf-16-be"), "utf-16-be"),
-        ("SURF ü".encode("latin-1"), "latin-1"),
-    ],
-)
-def test_every_encoding_is_told_apart(content, encoding):
-    assert decode_text(content) == ("SURF ü", encoding)
 
 
 def test_lines_end_where_editors_end_them():

@@ -217,3 +217,9 @@ def test_field_knows_where_it_came_from(one_export, write_manifest):
     assert (first.lens, first.source, len(first.file_sha256)) == ("a lens", "somebody", 64)
     assert first == second
     assert first.arguments["kinds"] == ["OpticStudio huygens PSF"]
+
+
+def test_a_window_of_no_pixels_is_refused_and_not_taken_for_none(one_export, write_manifest):
+    manifest = write_manifest([one_export({"radius": 0.25})])
+    with pytest.raises(InputError, match="kernel_px: found 0"):
+        import_field(manifest, kernel_px=0)
