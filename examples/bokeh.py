@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 import optics
 from psf import InputError, PolarPSFField
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 from render.pictures import check_writable, write_picture
 from render.spatial import pixelwise
 
@@ -76,16 +77,15 @@ class Layer:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    try:
+
+    def start() -> None:
         args = parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))
         check_writable(args.out)
         photo = photograph(args)
         write_picture(args.out, photo)
-    except (ArgumentError, InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"written: {args.out} ({photo.shape[-1]} x {photo.shape[-2]} px)")
-    return 0
+        print(f"written: {args.out} ({photo.shape[-1]} x {photo.shape[-2]} px)")
+
+    return run_command(start, interrupted="interrupted; nothing is half written")
 
 
 def photograph(args: Args) -> Tensor:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -154,6 +153,8 @@ def _room(period_px: float) -> float:
 def _draw_words(
     picture: Image.Image, left: float, top: float, shape_px: tuple[int, int]
 ) -> tuple[tuple[int, tuple[int, int, int, int]], ...]:
+    import matplotlib
+
     file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     pen = ImageDraw.Draw(picture)
     found = []

@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import shots
 import torch
@@ -35,13 +35,15 @@ from charts import (
     list_periods,
     shrink,
 )
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from learn.deblur.methods import CAUTION
 from psf import InputError
 from render.metadata import random_metadata
 from render.raw_photo import RawPhoto
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EDGE_PX = 4.0  # beyond half the blur, kept from the card's edge and the picture's border
 
@@ -210,6 +212,8 @@ def measure_contrasts(chart: Chart, picture: Tensor, sharp: Tensor) -> list[floa
 
 def show_all(pictures: dict[str, Tensor], notes: dict[str, str], title: str) -> Figure:
     """All versions of a picture."""
+    from matplotlib.figure import Figure
+
     height, width = next(iter(pictures.values())).shape[2:]
     columns = 3
     rows = -(-len(pictures) // columns)
@@ -231,6 +235,8 @@ def show_all(pictures: dict[str, Tensor], notes: dict[str, str], title: str) -> 
 
 def draw_contrasts(periods: Sequence[float], contrasts: dict[str, list[float]], blur_px: float) -> Figure:
     """Contrast against the lines' period for every method."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8.5, 5), layout="constrained")
     axes = figure.add_subplot()
     for number, (name, values) in enumerate(contrasts.items()):

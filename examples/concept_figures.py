@@ -8,29 +8,30 @@ All is simulated, in seconds. What each figure shows is said in docs/concepts.
 
 from __future__ import annotations
 
-import io
 import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import torch
 import tyro
-from matplotlib.figure import Figure
 from torch import Tensor
 
 import optics
 import render
 from optics.geometric import image_scale
-from psf import InputError
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 from psf.metrics import find_rms_radius_px
 from psf.patterns import make_dead_leaves
 from psf.runs import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Name = Literal["polar_fields", "dioptres", "blending", "occlusion", "breathing"]
 WIDTH_IN = 9.0
@@ -48,26 +49,28 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    try:
-        args = parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))
-        args.out.mkdir(parents=True, exist_ok=True)
-        for name in args.names:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # windows that cut a little light
-                figure, told = FIGURES[name]()
-            held = io.BytesIO()
-            figure.savefig(held, format="png", dpi=120)
-            with whole_file(args.out / f"{name}.png") as part:
-                part.write_bytes(held.getvalue())
-            print(f"{args.out / name}.png: {told}")
-    except (ArgumentError, InputError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(
+        lambda: run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))),
+        interrupted="interrupted; nothing is half written",
+    )
+
+
+def run(args: Args) -> None:
+    """Draw and write one figure after the other."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    for name in args.names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # windows that cut a little light
+            figure, told = FIGURES[name]()
+        with whole_file(args.out / f"{name}.png") as part:
+            figure.savefig(part, format="png", dpi=120)
+        print(f"{args.out / name}.png: {told}")
 
 
 def draw_polar_fields() -> tuple[Figure, str]:
     """Kernels that are stored, all at azimuth 0, and the same where they belong on the sensor."""
+    from matplotlib.figure import Figure
+
     lens = optics.load("camera_rf50mm_f1p8").refocused(2.5, "spot")
     lens = replace(lens, sensor=optics.Sensor((800, 1200), 30.0))
     field = optics.psf_grid(lens, [1.2, 2.5], torch.linspace(0, 1, 9, dtype=torch.float64))
@@ -92,6 +95,8 @@ def draw_polar_fields() -> tuple[Figure, str]:
 
 def draw_dioptres() -> tuple[Figure, str]:
     """Blur over metres, over dioptres, and what either makes of a depth between two others."""
+    from matplotlib.figure import Figure
+
     lens = optics.load("f2.2_fixedfocus").refocused(0.5, "spot")
     dioptres = torch.linspace(0.05, 10, 60)
     field = optics.psf_grid(lens, (1 / dioptres.flip(0)).tolist(), [0.0, 0.5])
@@ -120,6 +125,8 @@ def draw_dioptres() -> tuple[Figure, str]:
 
 def draw_blending() -> tuple[Figure, str]:
     """One picture by the kernels of one place, and by every pixel's own."""
+    from matplotlib.figure import Figure
+
     shape = (288, 432)
     lens = optics.load("camera_rf50mm_f1p8")
     lens = replace(lens, sensor=optics.Sensor(shape, 36000 / shape[1])).refocused(4.0, "spot")
@@ -139,7 +146,7 @@ def draw_blending() -> tuple[Figure, str]:
     show_picture(sharp, image, "sharp; 1 m at the top, the focus of 4 m at the bottom")
     show_picture(plain, blended, "depth-blend, kernels of the picture's middle")
     show_picture(full, exact, "every pixel its own kernel")
-    error.imshow(difference[0, 0], cmap="magma", vmin=0, vmax=0.3)
+    error.imshow(difference[0, 0].numpy(), cmap="magma", vmin=0, vmax=0.3)
     error.set(xticks=[], yticks=[])
     error.set_title("difference in linear light, black 0, white 0.3 and more", fontsize=9)
     outside = float(difference[..., :72, :72].mean() / difference[..., 72:144, 180:252].mean())
@@ -148,6 +155,8 @@ def draw_blending() -> tuple[Figure, str]:
 
 def draw_occlusion() -> tuple[Figure, str]:
     """A red object before leaves: what gathering shows, and what the lens sees."""
+    from matplotlib.figure import Figure
+
     shape = (84, 126)
     discs = render.Discs(diameter_px_per_dpt=18.0, focus_m=3.0)
     generator = torch.Generator().manual_seed(4)
@@ -167,6 +176,8 @@ def draw_occlusion() -> tuple[Figure, str]:
 
 def draw_breathing() -> tuple[Figure, str]:
     """The scale of the picture over the focus distance, and what that moves a point by."""
+    from matplotlib.figure import Figure
+
     lens = optics.load("stack_12mm_f2.8")
     reference = lens.refocused(0.5)
     focuses_m = (0.5, 0.59, 0.72, 0.94, 1.415)

@@ -12,7 +12,6 @@ invariant one. Estimates take minutes each; a run that was stopped goes on. Mean
 
 from __future__ import annotations
 
-import io
 import math
 import sys
 import warnings
@@ -20,28 +19,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import simulate_captures as stand
 import torch
 import tyro
-from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
 import optics
 import psf
 from optics.geometric import image_scale, kernels_at
-from psf import Captures, Channel, InputError
-from psf.arguments import ArgumentError, parse_arguments
+from psf import Captures, Channel
+from psf.arguments import parse_arguments
 from psf.capture_levels import magnify_captures
+from psf.command_line import run_command
 from psf.estimators.networks import KnownKernels, NetworkOptions
 from psf.estimators.networks.recipes import RECIPES
 from psf.metrics import find_centroid_px
 from psf.patterns import make_dead_leaves
 from psf.runs import begin_run, make_generator, whole_file
 from render.capture_simulation import simulate_captures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Name = Literal["misalignment", "methods", "focus"]
 LENS, BINNING, KERNEL_PX = "stack_12mm_f2.8", 4, 25
@@ -83,24 +85,21 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    try:
-        args = parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))
-        settings = {name: getattr(args, name) for name in ("focuses_m", "pairs", "crop_px", "node_px", "noise")}
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        begin_run(args.out, {**settings, "steps_share": args.steps_share, "seed": args.seed})
-        for name in args.names:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # depths just outside the photographed ones
-                figure, told = FIGURES[name](args)
-            held = io.BytesIO()
-            figure.savefig(held, format="png", dpi=120)
-            with whole_file(args.out / f"{name}.png") as part:
-                part.write_bytes(held.getvalue())
-            print(f"{args.out / name}.png: {told}")
-    except (ArgumentError, InputError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(lambda: run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))))
+
+
+def run(args: Args) -> None:
+    """Draw and write one figure after the other."""
+    settings = {name: getattr(args, name) for name in ("focuses_m", "pairs", "crop_px", "node_px", "noise")}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    begin_run(args.out, {**settings, "steps_share": args.steps_share, "seed": args.seed})
+    for name in args.names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # depths just outside the photographed ones
+            figure, told = FIGURES[name](args)
+        with whole_file(args.out / f"{name}.png") as part:
+            figure.savefig(part, format="png", dpi=120)
+        print(f"{args.out / name}.png: {told}")
 
 
 def focused(focus_m: float) -> optics.Lens:
@@ -128,6 +127,8 @@ def trace(lens: optics.Lens, reference: optics.Lens, radius: Tensor, depth_m: Te
 
 def draw_misalignment(args: Args) -> tuple[Figure, str]:
     """Figure 3: the corner of a picture at the first and at the last focus distance, before and after scaling."""
+    from matplotlib.figure import Figure
+
     reference, last = focused(args.focuses_m[0]), focused(args.focuses_m[-1])
     scale = image_scale(last, reference)
     height, width = reference.sensor.image_shape_px
@@ -222,6 +223,8 @@ def draw_methods(args: Args) -> tuple[Figure, str]:
 
 def draw_focus(args: Args) -> tuple[Figure, str]:
     """Figure 5: PSF-Net over focus and image height at one depth, the invariant kernel in the last column."""
+    from matplotlib.figure import Figure
+
     depth_m, count = 0.8, len(HEIGHTS)
     radius = torch.tensor(HEIGHTS, dtype=torch.float64)
     depths = torch.full_like(radius, depth_m)
@@ -322,6 +325,8 @@ def _trace_known(lens: optics.Lens, radius: Tensor, depth_m: Tensor) -> KnownKer
 
 
 def _grid(rows: list[tuple[str, Tensor]], labels: list[str], truth: Tensor) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(1.1 * len(labels) + 1.4, 1.1 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots(len(rows), len(labels), squeeze=False)
     for i, (name, kernels) in enumerate(rows):

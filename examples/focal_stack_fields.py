@@ -18,17 +18,19 @@ import itertools
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import tyro
+from simulate_captures import bin_pixels
 from tqdm import tqdm
 
 import optics
 from psf import InputError
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 
 # Stored depths go a little beyond those of the scenes: between them is interpolated, beyond them is not.
 BEYOND = 0.05
@@ -62,13 +64,12 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    try:
+
+    def start() -> None:
         for path in run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))):
             print(f"written: {path}")
-    except (ArgumentError, InputError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run_command(start, interrupted="interrupted; nothing is half written")
 
 
 def run(args: Args) -> list[Path]:
@@ -107,15 +108,6 @@ def run(args: Args) -> list[Path]:
         told = f"image scale {field.magnification:.5f}, kernels of {field.kernel_px} px"
         tqdm.write(f"focus {one_m:g} m: {told}, up to {100 * float(field.lost.max()):.1f} % of the light outside")
     return paths
-
-
-def bin_pixels(lens: optics.Lens, count: int) -> optics.Lens:
-    """The same lens before a sensor of which `count` x `count` pixels are read as one."""
-    height, width = lens.sensor.image_shape_px
-    if count < 1 or height < count or width < count:
-        raise InputError("--bin", count, f"1 to {min(height, width)}")
-    shape = (height // count, width // count)
-    return replace(lens, sensor=optics.Sensor(shape, lens.sensor.pitch_um * count))
 
 
 if __name__ == "__main__":

@@ -23,13 +23,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import shots
 import torch
 import tyro
-from matplotlib.figure import Figure
 from PIL import Image
 from scan_views import Pose, draw_view, make_scene, place_cameras
 from torch import Tensor
@@ -38,9 +37,13 @@ from learn.deblur.fitting import check_field, knows_lens
 from learn.deblur.outputs import list_photos
 from learn.deblur.restoring import open_restorer, restore_raw, restore_srgb
 from psf import InputError
+from psf.runs import whole_file
 from render.developing import develop
 from render.metadata import random_metadata
 from render.raw import read_raw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOCAL_MM = 3.2781
 CAUTION = 10.0  # of Wiener: edges in depth, but little else that it does not know
@@ -140,6 +143,9 @@ def restore_photos(args: Args) -> tuple[list[Path], None, None]:
     if args.field is not None and not args.any_lens:
         check_field(args.field, restorer.notes, restorer.source)
     files = list_photos([args.photos])
+    stems = [file.stem for file in files]
+    if twice := [stem for stem in stems if stems.count(stem) > 1]:
+        raise InputError(str(args.photos), f"two photographs called {twice[0]}", "each under a name of its own")
     out = shots.make_folder(args.out)
     plain, restored = (shots.make_folder(out / name / "images") for name in ("camera", "restored"))
     with shots.progress("photographs", len(files)) as step:
@@ -212,12 +218,14 @@ def name_view(number: int) -> str:
 
 def write_png(path: Path, srgb: Tensor) -> None:
     """A picture of 8 bits, as reconstruction tools take them."""
-    with shots.whole_file(path) as part:
+    with whole_file(path) as part:
         Image.fromarray(shots.to_pixels(srgb)).save(part, format="PNG")
 
 
 def show_sets(names: Sequence[str], pictures: Sequence[Tensor]) -> Figure:
     """The first view in every set, and the middle of it."""
+    from matplotlib.figure import Figure
+
     height, width = pictures[0].shape[2:]
     side = min(height, width) // 3
     top, left = (height - side) // 2, (width - side) // 2
@@ -260,7 +268,8 @@ def reconstruct(folder: Path, poses: Sequence[Pose] | None, focal_px: float | No
     reader = colmap.ImageReaderOptions()
     reader.camera_model = "SIMPLE_RADIAL" if focal_px is None else "SIMPLE_PINHOLE"
     if focal_px is not None:
-        width, height = Image.open(images / files[0]).size
+        with Image.open(images / files[0]) as first:
+            width, height = first.size
         reader.camera_params = f"{focal_px},{width / 2},{height / 2}"
     extraction = colmap.FeatureExtractionOptions()
     extraction.sift.max_num_features = features

@@ -20,14 +20,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import shots
 import torch
 import tyro
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from pages import Page, draw_page, find_fonts
 from PIL import Image
 from readers import Reader, Score, find_readers, score
@@ -35,8 +33,12 @@ from shots import Restorer
 from torch import Tensor
 
 from psf import InputError
+from psf.runs import whole_file
 from render.metadata import random_metadata
 from render.raw_photo import RawPhoto
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOCAL_MM = 3.2781  # of the bundled lens; with --field, type sizes in points are those of this lens
 POINT_MM = 25.4 / 72
@@ -183,6 +185,9 @@ def scale_to(srgb: Tensor, type_px: float) -> Any:
 
 def mark_errors(page: Page, versions: dict[str, Tensor], readings: list[Reading], title: str) -> Figure:
     """All versions of a page; words that the first reader did not find lie under red."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
     height, width = page.image.shape[2:]
     columns = 2
     rows = -(-len(versions) // columns)
@@ -231,7 +236,7 @@ def write_readings(out: Path, readings: list[Reading]) -> None:
     ]
     shots.write_table(out / "ocr.csv", rows)
     blocks = [f"{one.font}, {one.points:g} pt, {one.method}, {one.reader}:\n{one.score.text}\n" for one in readings]
-    with shots.whole_file(out / "read.txt") as part:
+    with whole_file(out / "read.txt") as part:
         part.write_text("\n".join(blocks), encoding="utf-8")
 
 

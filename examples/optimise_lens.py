@@ -26,16 +26,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import torch
 import tyro
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import optics
-from optics import draw
 from optics.analysis import find_spots, trace_fans
 from optics.constraints import keep_limits
 from optics.landing import Sampling
@@ -46,8 +44,12 @@ from optics.residuals import judge
 from optics.tolerance import GLASS
 from optics.variables import FOCUS, Variable
 from psf import InputError
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
 from psf.runs import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DRAWN_RADII = (0.0, 0.35, 0.7, 1.0)
 RECOVERED_RADII = (0.0, 0.35, 0.7, 0.85, 1.0)
@@ -82,17 +84,18 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    try:
+
+    def start() -> None:
         for path in run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))):
             print(f"written: {path}")
-    except (ArgumentError, InputError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run_command(start, interrupted="interrupted; nothing is half written")
 
 
 def run(args: Args) -> list[Path]:
     """Compute, then write; the files."""
+    from matplotlib.figure import Figure
+
     if not (math.isfinite(args.errors) and args.errors > 0):
         raise InputError("--errors", args.errors, "a positive number")
     if args.rounds < 1 or args.iterations < 1:
@@ -128,6 +131,10 @@ def run(args: Args) -> list[Path]:
 
 def recover(args: Args) -> dict[str, object]:
     """A double Gauss with errors, and what becomes of it; files by name."""
+    from matplotlib.figure import Figure
+
+    from optics import draw
+
     design = replace(optics.load("double_gauss_jp1987087922"), channels=optics.LINE_CHANNELS)
     careless = replace(GLASS.scaled(args.errors), form_um=0.0, semi_aperture_um=0.0)
     generator = torch.Generator().manual_seed(args.seed)
@@ -186,6 +193,8 @@ def recover(args: Args) -> dict[str, object]:
 
 def extend(args: Args) -> dict[str, object]:
     """The f/2.2 lens and its depth of field; files by name."""
+    from optics import draw
+
     lens = replace(optics.load("f2.2_fixedfocus"), channels=optics.LINE_CHANNELS)
     depths_m = tuple(sorted(args.depths_m, reverse=True))
     rays = {"rings": 3, "angles": 5} if args.quick else {"rings": 6, "angles": 8}
@@ -261,6 +270,8 @@ def named(lens: optics.Lens, name: str, title: str) -> optics.Lens:
 
 def spots(lens: optics.Lens, depths_m: Sequence[float]) -> Figure:
     """Its spot diagrams."""
+    from optics import draw
+
     return draw.plot_spots(find_spots(lens, DRAWN_RADII, depths_m), lens.sensor.pitch_um, lens.name)
 
 
@@ -268,6 +279,8 @@ def plot_contrast(
     dioptres: np.ndarray, contrast: dict[str, torch.Tensor], depths_m: Sequence[float], frequency: float
 ) -> Figure:
     """Contrast against depth, a panel per image height."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10.5, 3.6), layout="constrained")
     axes = figure.subplots(1, len(EXTENDED_RADII), sharey=True)
     for r, ax in enumerate(axes):
@@ -285,6 +298,8 @@ def plot_contrast(
 
 def plot_kernels(lenses: dict[str, optics.Lens], depths_m: Sequence[float], kernel_px: int = 31) -> Figure:
     """Kernels over depth: a row per lens and image height, all to one scale of the square root of light."""
+    from matplotlib.figure import Figure
+
     heights = (0.0, 0.7)
     figure = Figure(figsize=(1.7 * len(depths_m) + 1.4, 1.75 * len(lenses) * len(heights)), layout="constrained")
     axes = figure.subplots(len(lenses) * len(heights), len(depths_m), squeeze=False)

@@ -11,10 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
-from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -118,6 +116,9 @@ def find_fonts(wanted: Sequence[str] = ()) -> list[tuple[str, Path]]:
 
 
 def _find_family(name: str) -> Path | None:
+    import matplotlib
+    from matplotlib import font_manager
+
     stem = name.replace(" ", "").lower()
     own = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name.replace(' ', '')}.ttf"
     if own.is_file():

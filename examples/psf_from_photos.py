@@ -13,23 +13,25 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import simulate_captures
 import torch
 import tyro
-from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
 import optics
 import psf
-from psf import InputError
-from psf.arguments import ArgumentError, parse_arguments
+from psf.arguments import parse_arguments
+from psf.command_line import run_command
+from psf.runs import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # What is drawn: image heights and depths, none of which a picture has exactly.
 HEIGHTS = (0.05, 0.25, 0.45, 0.65, 0.85)
@@ -68,15 +70,10 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-        try:
-            args = parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))
-            print(run(args))
-        except (ArgumentError, InputError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-    return 0
+    return run_command(
+        lambda: print(run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__)))),
+        interrupted="interrupted; nothing is half written",
+    )
 
 
 def run(args: Args) -> str:
@@ -113,7 +110,8 @@ def run(args: Args) -> str:
     error = (found - truth).abs().mean((-2, -1))
     figure = draw(args, found, truth, error, depth_m)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.out, dpi=110)
+    with whole_file(args.out) as part:
+        figure.savefig(part, dpi=110, format=args.out.suffix.removeprefix(".") or "png")
     return (
         f"{len(captures)} pairs, {seconds:.0f} s: mean absolute error {1e4 * float(error.mean()):.2f}e-4 at azimuth 0, "
         f"{100 * float(0.5 * (found - truth).abs().sum((-2, -1)).mean()):.1f} % of the light in the wrong place\n"
@@ -134,6 +132,8 @@ def trace_truth(args: Args, radius: Tensor, depth_m: Tensor) -> Tensor:
 
 def draw(args: Args, found: Tensor, truth: Tensor, error: Tensor, depth_m: Tensor) -> Figure:
     """Pairs of kernels, the traced one above the estimated one, both on one scale."""
+    from matplotlib.figure import Figure
+
     columns = len(HEIGHTS)
     figure = Figure(figsize=(1.5 * columns + 0.7, 3.0 * ROWS + 0.9), layout="constrained")
     axes = figure.subplots(2 * ROWS, columns)

@@ -108,7 +108,12 @@ def _open_tesseract() -> Reader | None:
             file = Path(folder) / "page.png"
             Image.fromarray(pixels).save(file)
             command = [program, str(file), "-", "--psm", "6", "-l", "eng"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TESSERACT_SECONDS)
+            try:
+                done = subprocess.run(
+                    command, capture_output=True, encoding="utf-8", errors="replace", timeout=TESSERACT_SECONDS
+                )
+            except subprocess.TimeoutExpired as error:
+                raise InputError("tesseract", f"no answer in {TESSERACT_SECONDS} s", "one to a page") from error
         if done.returncode:
             raise InputError("tesseract", " ".join(done.stderr.split())[:200], "a program that reads English")
         return done.stdout

@@ -9,18 +9,16 @@ srgb = restorer(photo, depth_m)                          # networks and ridge ba
 from __future__ import annotations
 
 import csv
-import io
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 import tyro
-from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
@@ -55,6 +53,9 @@ from render.isp import process
 from render.noise_presets import load_noise
 from render.raw_photo import RawPhoto
 from render.sensor import RawSensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LENS, NOISE = "f2.2_fixedfocus", "imx586"
 ISOS = (100.0, 3200.0)  # that the sensor's noise is known for
@@ -258,10 +259,8 @@ def write_table(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
 
 def write_figure(path: Path, figure: Figure, dpi: int = 100) -> None:
     """A figure as PNG, the same bytes for the same figure."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi, metadata={"Software": None})
     with whole_file(path) as part:
-        part.write_bytes(drawn.getvalue())
+        figure.savefig(part, format="png", dpi=dpi, metadata={"Software": None})
 
 
 def to_pixels(srgb: Tensor) -> Any:
@@ -300,7 +299,7 @@ def run_command(
         nonlocal said
         said = run(parse_arguments(lambda: tyro.cli(kind, args=argv, description=doc)))
 
-    code = run_to_its_end(start)
+    code = run_to_its_end(start, interrupted="interrupted; nothing is half written")
     if code == 0:
         print(said)
     return code

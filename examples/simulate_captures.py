@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"light in the wrong place by blending kernels between nodes: {mean:.2f} % (mean), {most:.2f} % (most)"
             )
 
-    return run_command(start)
+    return run_command(start, interrupted="interrupted; nothing is half written")
 
 
 def run(args: Args) -> Captures:

@@ -3,30 +3,31 @@
     python examples/simulate_raw.py PHOTO                             # writes out/PHOTO.dng and out/PHOTO.png
     python examples/simulate_raw.py PHOTO --depth depth.png --unit mm -o out/desk.dng --iso 3200
     python examples/simulate_raw.py PHOTO --depth 0.2                 # all of it at 20 cm
+    python examples/simulate_raw.py PHOTO --middle                    # the middle of the phone's own sensor
 
 The picture is brought back to linear light in the sensor's colours, blurred by every pixel's own kernel, thinned to a
 Bayer mosaic, given the noise of a phone's sensor, and rounded. The DNG opens in raw converters, which find black,
 white, white balance, colour matrix, ISO and noise profile in it. The PNG beside it shows what went in, and what comes
 out of the camera at its lowest and at the chosen ISO. Without a depth map the picture is taken for a floor that runs
 from 20 cm at its lower edge to the horizon at its upper one.
+
+By default the lens covers the whole picture, whatever its size: a smaller picture is that of a camera with larger
+pixels, and blur has fewer of them. With --middle pixels stay as they are, so that a network which was trained for the
+lens restores the DNG; the command that does so is printed.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 import tyro
-from matplotlib.figure import Figure
-from matplotlib.gridspec import GridSpec
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
 import optics
@@ -34,14 +35,17 @@ import psf
 from psf import InputError
 from psf.arguments import parse_arguments
 from psf.command_line import run_command
+from psf.runs import whole_file
 from render.camera import Camera
 from render.dng import write_dng
 from render.metadata import random_metadata
-from render.noise import write_whole
 from render.noise_presets import load_noise
 from render.pictures import read_depth, read_picture
 from render.raw_photo import RawPhoto
 from render.sensor import RawSensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FLOOR_M = 0.20  # the lower edge of a picture without a depth map
 LOWEST_ISO = 100.0
@@ -65,6 +69,8 @@ class Args:
     """Of the DNG, 100 to 3200."""
     width_px: int = 1200
     """Wider pictures are scaled down to this; the lens covers the picture, whatever its size."""
+    middle: bool = False
+    """The picture is the middle of the lens's own sensor, pixel by pixel, not all of a camera with larger pixels."""
     field: Path | None = None
     """A PSF field (.h5) in place of the f/2.2 lens, which is traced anew each time."""
     seed: int = 1
@@ -76,14 +82,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def start() -> None:
         start_s = time.perf_counter()
-        written = run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__)))
-        print(f"written: {written[0]}, {written[1]} ({time.perf_counter() - start_s:.1f} s)")
+        args = parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))
+        out, picture, (left, top) = run(args)
+        print(f"written: {out}, {picture} ({time.perf_counter() - start_s:.1f} s)")
+        if args.middle:
+            print(f"python -m learn.deblur restore {out} --model NETWORK.pt -o restored --window {left} {top}")
 
     return run_command(start, interrupted="interrupted; nothing is half written")
 
 
-def run(args: Args) -> tuple[Path, Path]:
-    """Everything between the arguments and the two files."""
+def run(args: Args) -> tuple[Path, Path, tuple[int, int]]:
+    """Everything between the arguments and the two files; the sensor's column and row of the picture's first pixel."""
     out = Path("out") / f"{args.photo.stem}.dng" if args.out is None else args.out
     if out.suffix.lower() != ".dng":
         raise InputError("--out", out, "a name that ends in .dng")
@@ -94,21 +103,34 @@ def run(args: Args) -> tuple[Path, Path]:
     noise.levels(args.iso)  # refuses an ISO that is not known before anything takes time
     field = optics.psf_grid(optics.load("f2.2_fixedfocus")) if args.field is None else psf.load(args.field)
     shape = (int(image.shape[2]), int(image.shape[3]))
-    camera = Camera(field.to(dtype=torch.float32), RawSensor("RGGB", bits=10, black_dn=64), noise).fitted(shape)
+    camera = Camera(field.to(dtype=torch.float32), RawSensor("RGGB", bits=10, black_dn=64), noise)
+    if not args.middle:
+        camera = camera.fitted(shape)
+    window = find_middle(shape, camera.image_shape_px)
     generator = torch.Generator().manual_seed(args.seed)
     colours = random_metadata(1, generator=generator)
     calm, photo = (
-        camera.simulate(image, depth_m, iso=iso, metadata=colours, renderer="pixelwise", generator=generator)
+        camera.simulate(
+            image, depth_m, iso=iso, window=window, metadata=colours, renderer="pixelwise", generator=generator
+        )
         for iso in (LOWEST_ISO, args.iso)
     )
     if args.out is None:
         out.parent.mkdir(exist_ok=True)
     write_dng(out, photo.to_raw_file())
     picture = out.with_suffix(".png")
-    drawn = io.BytesIO()
-    compare(calm, photo, depth_m, field.provenance.lens).savefig(drawn, format="png", dpi=100)
-    write_whole(picture, drawn.getvalue())
-    return out, picture
+    with whole_file(picture) as part:
+        compare(calm, photo, depth_m, field.provenance.lens).savefig(part, format="png", dpi=100)
+    return out, picture, window
+
+
+def find_middle(shape_px: tuple[int, int], sensor_px: tuple[int, int]) -> tuple[int, int]:
+    """Sensor column and row, both even, of the first pixel of a picture (H, W) in the middle of a sensor (H, W)."""
+    if shape_px[0] > sensor_px[0] or shape_px[1] > sensor_px[1]:
+        found = f"a picture of {shape_px[1]} x {shape_px[0]} px"
+        raise InputError("--middle", found, f"at most the sensor's {sensor_px[1]} x {sensor_px[0]} px; see --width-px")
+    top, left = ((whole - part) // 4 * 2 for whole, part in zip(sensor_px, shape_px, strict=True))
+    return left, top
 
 
 def load_scene(args: Args) -> tuple[Tensor, Tensor]:
@@ -149,6 +171,10 @@ def load_depth(args: Args, height: int, width: int) -> Tensor:
 
 def compare(calm: RawPhoto, photo: RawPhoto, depth_m: Tensor, lens: str) -> Figure:
     """What went in and what came out: whole pictures above, a near and a far detail of each below."""
+    from matplotlib.figure import Figure
+    from matplotlib.gridspec import GridSpec
+    from matplotlib.patches import Rectangle
+
     columns = [
         ("perfect lens, no noise", photo.developed(photo.target)),
         (f"simulated, ISO {float(calm.iso[0]):g}", calm.developed()),

@@ -16,27 +16,27 @@ import csv
 import io
 import json
 import math
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import tyro
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import optics
-from optics import draw
 from optics.analysis import find_encircled_diameters_px, find_field_curves, find_spots, trace_fans
-from psf import Channel, InputError, PolarPSFField, plots
+from psf import Channel, InputError, PolarPSFField
 from psf.arguments import parse_arguments
 from psf.command_line import run_command
 from psf.metrics import find_centroid_px, find_rms_radius_px
+from psf.runs import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DRAWN_RADII = (0.0, 0.35, 0.7, 1.0)
 CURVE_RADII = tuple(i / 40 for i in range(41))
@@ -76,11 +76,17 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 for done, 2 for input that cannot be used."""
-    return run_command(lambda: run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))))
+    return run_command(
+        lambda: run(parse_arguments(lambda: tyro.cli(Args, args=argv, description=Args.__doc__))),
+        interrupted="interrupted; nothing is half written",
+    )
 
 
 def run(args: Args) -> None:
     """All that the command does: load, print, compute, then write."""
+    from optics import draw
+    from psf import plots
+
     if args.out.exists() and not args.out.is_dir():
         raise InputError("--out", f"{args.out}, which is a file", "a folder")
     lens = prepare(args)
@@ -128,7 +134,8 @@ def run(args: Args) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     field.save(args.out / f"{lens.name}.h5")
     for file, write in files.items():
-        write_whole(args.out / file, write)
+        with whole_file(args.out / file) as part:
+            write(part)
     rest_s = time.perf_counter() - start
     print(f"spots and curves     in {facts_s:.2f} s; table and pictures in {rest_s:.2f} s")
     print("written              " + ", ".join(str(args.out / name) for name in (f"{lens.name}.h5", *files)))
@@ -281,23 +288,6 @@ def advance(bar: tqdm[None], done: int, total: int) -> None:
 def saver(figure: Figure) -> Callable[[Path], object]:
     """What writes a figure."""
     return lambda path: figure.savefig(path, dpi=150, format="png")
-
-
-def write_whole(target: Path, write: Callable[[Path], object]) -> None:
-    """Write under a temporary name in the same folder, then rename: a killed run leaves the old file or none."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        # mkstemp makes files for their owner alone.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import matplotlib
 import torch
 import tyro
 from pages import INK, PAPER, draw_page
@@ -67,6 +66,8 @@ def invent_words(count: int, generator: torch.Generator) -> str:
 
 def draw_training_page(seed: int, index: int) -> torch.Tensor:
     """One page, sRGB, shape (1, 3, H, W)."""
+    import matplotlib
+
     g = make_generator(seed, index)
     low, high = TYPE_PX
     face = FACES[int(torch.randint(len(FACES), (), generator=g))]

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from render.framing import mirror_index
+
 
 class Segment(NamedTuple):
     """One tile's share of an axis.
@@ -31,7 +33,7 @@ def cut_axis(side: int, tile: int, halo: int, multiple: int = 1) -> list[Segment
 
     Args:
         side: Of the frame, in whatever the tiles are counted in.
-        tile: Most of a tile's side, at least three halos and more than two.
+        tile: Most of a tile's side, at least three halos and above 0.
         halo: Around each part; a multiple of `multiple`.
         multiple: What starts and sides of tiles are multiples of.
     """
@@ -56,14 +58,6 @@ def cut_axis(side: int, tile: int, halo: int, multiple: int = 1) -> list[Segment
             weight[:fade] *= ramp[: len(weight)]
         if not is_last:
             weight[stop - half - low :] *= (1 - ramp)[: high - (stop - half)]
-        source = _mirror(torch.arange(first, last), side)
+        source = mirror_index(torch.arange(first, last), side)
         found.append(Segment(source, slice(low - first, high - first), slice(low, high), weight))
     return found
-
-
-def _mirror(place: Tensor, side: int) -> Tensor:
-    """Places on the frame, mirrored about the cells at its edges as often as needed."""
-    if side == 1:
-        return torch.zeros_like(place)
-    folded = place.remainder(2 * side - 2)
-    return torch.minimum(folded, 2 * side - 2 - folded)

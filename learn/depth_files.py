@@ -25,6 +25,8 @@ import torch
 from torch import Tensor
 
 from psf import InputError
+from psf.errors import one_line
+from psf.runs import load_npy
 from render import read_depth
 from render.pictures import METRES_PER
 from render.png import find_png_bits, read_png16
@@ -155,7 +157,7 @@ def _read_plain(path: Path) -> npt.NDArray[Any]:
     try:
         samples: npt.NDArray[Any]
         if suffix == ".npy":
-            samples = np.load(path, allow_pickle=False)
+            samples = load_npy(path)
         elif suffix in (".tif", ".tiff"):
             import tifffile
 
@@ -175,7 +177,7 @@ def _read_plain(path: Path) -> npt.NDArray[Any]:
     except InputError:
         raise
     except (OSError, ValueError, RuntimeError, SyntaxError, EOFError, KeyError, IndexError) as error:
-        raise InputError(str(path), f"no readable content ({' '.join(str(error).split())})", "a whole file") from error
+        raise InputError(str(path), f"no readable content ({one_line(error)})", "a whole file") from error
     if samples.ndim == 3 and samples.size and (samples == samples[..., :1]).all():
         samples = samples[..., 0]
     if samples.ndim != 2 or not samples.size or samples.dtype.kind not in "uif":

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from psf import InputError
+from psf.errors import one_line
 
 from .depth_files import DepthMap, check_proportions, find_depth_file, read_depth_file
 from .depth_scaling import find_span, normalise_depth
@@ -146,7 +147,7 @@ def draw_pair(photos: PhotoFolder, cropping: Cropping, sources: DepthSources, ge
         try:
             return PhotoPair(crop, find_depth(photos, crop, sources, generator), tuple(lost))
         except (InputError, FileNotFoundError) as error:
-            lost.append(" ".join(str(error).split()))
+            lost.append(one_line(error))
             if len(lost) >= LARGEST_LOSS:
                 found = f"{len(lost)} pictures in a row without usable depth; the last: {lost[-1]}"
                 raise InputError(str(photos.root), found, "pictures with depth") from error

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from psf import InputError
+from psf.runs import load_npy
 from render.noise import write_whole
 
 from .depth_files import NETWORK_ENDING, NETWORK_FACTS, DepthMap
@@ -85,7 +86,8 @@ def write_network_file(
     """
     values = inverse_depth.detach().cpu().double()
     if values.ndim != 2 or not values.numel() or not bool(values.isfinite().all()):
-        raise InputError(str(photo), f"a result of shape {tuple(values.shape)}, finite or not", "finite depth (h, w)")
+        found = f"a result of shape {tuple(values.shape)}, {int((~values.isfinite()).sum())} values of it not finite"
+        raise InputError(str(photo), found, "finite depth of shape (h, w)")
     low, high = float(values.min()), float(values.max())
     span = high - low if high > low else 1.0
     stored = ((values - low) / span * STEPS).round().numpy().astype(np.uint16)
@@ -133,7 +135,7 @@ def read_network_file(path: Path) -> DepthMap:
     facts = read_network_facts(path)
     steps_file = path.with_name(path.name.removesuffix(NETWORK_FACTS) + NETWORK_ENDING)
     try:
-        stored = np.load(steps_file, allow_pickle=False)
+        stored = load_npy(steps_file)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(str(steps_file), f"no readable content ({error})", "a whole file") from error
     if stored.dtype != np.uint16 or stored.ndim != 2 or not stored.size:

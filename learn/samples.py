@@ -192,6 +192,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
             found, wanted = (tuple(getattr(one, name).shape) for one in (sample, first))
             if found != wanted:
                 raise InputError(f"collate(samples[{n}].{name})", f"shape {found}", f"{wanted}, as the first has")
+        if sample.image_shape_px != first.image_shape_px:
+            where = f"collate(samples[{n}].image_shape_px)"
+            raise InputError(where, sample.image_shape_px, f"{first.image_shape_px}, as the first has")
         if (sample.depth_m is None) != (first.depth_m is None) or (sample.metadata is None) != (first.metadata is None):
             raise InputError(f"collate(samples[{n}])", "other parts", "depth and colours as the first has them")
     drawn = tuple(sample.drawn for sample in samples)

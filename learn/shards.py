@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from psf.errors import InputError
+from psf.errors import InputError, one_line
 from psf.jobs import Failure, JobError, Progress, check_workers
 from psf.runs import begin_run, make_files, make_generator, write_json
 
@@ -255,7 +255,7 @@ def _write_range(
             try:
                 files = _encoded(number, make_sample(number))
             except Exception as error:
-                message = " ".join(str(error).split()) or type(error).__name__
+                message = one_line(error) or type(error).__name__
                 if on_error == "raise":
                     raise JobError(Failure(number, f"sample {number}", type(error).__name__, message)) from error
                 failed[number] = message

@@ -170,7 +170,7 @@ def _warn_of_near_depths(camera: Camera, settings: SynthesisSettings) -> None:
     nearest_m = float(camera.field.depths_m[0])
     if dioptres * nearest_m > 1.001:
         told = f"the field's nearest depth is {nearest_m:.3g} m; what is drawn down to {1 / dioptres:.3g} m"
-        warnings.warn(f"{told} is blurred as that (scaling.near_m, --near)", stacklevel=3)
+        warnings.warn(f"{told} is blurred as that (scaling.near_m, --near-m)", stacklevel=3)
 
 
 def draw_sample(synthesis: Synthesis, index: int, *, with_depth: bool = False) -> Sample:

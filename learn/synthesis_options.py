@@ -1,6 +1,5 @@
 """What command lines are told of a synthesis: photographs, camera, choices; and what that makes."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -10,11 +9,12 @@ import torch
 
 import psf
 from psf import InputError, PolarPSFField
+from psf.runs import read_json
 from render import NoiseModel, RawSensor, load_noise
 from render.camera import Camera
 from render.noise_presets import ISO_PRESETS
 
-from .depth_scaling import PUBLISHED_RULES, RULES, Rule
+from .depth_scaling import RULES
 from .depth_source import Kind
 from .photos import PhotoFolder, load_split, open_photos
 from .synthesis import Synthesis, open_synthesis
@@ -79,13 +79,13 @@ class SynthesisOptions:
     """Darker corners: off, input or both (off)."""
     iso: tuple[float, float] | None = None
     """Least and greatest ISO (100 3200)."""
-    near: tuple[float, float] | None = None
+    near_m: tuple[float, float] | None = None
     """Range of the nearest depth in m (0.1 1)."""
     dioptre: bool = False
     """A fourth rule for depth: even in dioptres."""
     metres: bool = False
     """Depth files in metres are taken as they are."""
-    spread: float | None = None
+    spread_px: float | None = None
     """Greatest Gaussian that is added to kernels, in px (0.7)."""
 
 
@@ -120,14 +120,12 @@ def make_settings(options: SynthesisOptions, changes: dict[str, Any]) -> Synthes
     settings = SynthesisSettings().changed(**changes) if options.settings is None else read_file(options.settings)
     names = {one.name for one in fields(SynthesisSettings)} & {one.name for one in fields(options)}
     typed = {name: value for name in names if (value := getattr(options, name)) is not None}
-    rules: tuple[Rule, ...] = RULES if options.dioptre else PUBLISHED_RULES
     more = {
         "shape_px": None if options.cells is None else (2 * options.cells, 2 * options.cells),
         "iso_range": options.iso,
-        "near_m": options.near,
-        "rules": rules if options.dioptre else None,
+        "near_m": options.near_m,
+        "rules": RULES if options.dioptre else None,
         "keep_metres": options.metres or None,
-        "spread_px": options.spread,
         "order": options.depth_sources,
         "folder": options.depth_folder,
     }
@@ -136,12 +134,7 @@ def make_settings(options: SynthesisOptions, changes: dict[str, Any]) -> Synthes
 
 def read_file(path: Path) -> SynthesisSettings:
     """Settings from a JSON file, or from the `settings` in it."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(str(path), f"text that is not JSON ({error})", "settings") from error
+    found = read_json(path, "settings")
     inner = found.get("settings", found) if isinstance(found, dict) else found
     try:
         return SynthesisSettings.from_json(inner)

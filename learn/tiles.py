@@ -81,5 +81,5 @@ def _check_sizes(tile_cells: int, halo_cells: int, many: int, exact: bool) -> No
         return
     if halo_cells % many:
         raise InputError("halo_cells", halo_cells, f"a multiple of {many}, which the network halves to one cell")
-    if tile_cells % many or tile_cells < 3 * halo_cells or tile_cells <= 2 * halo_cells:
+    if tile_cells % many or tile_cells < 3 * halo_cells:
         raise InputError("tile_cells", tile_cells, f"a multiple of {many}, and at least 3 halos of {halo_cells}")

@@ -43,7 +43,7 @@ class Scene:
     depth: Path
     """Its depth map, of the same size: PNG, TIFF, EXR or NPY."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """simulate: the photograph to write, .png, .tif, .exr or .npy. stack: a folder for the photographs."""
+    """What to write."""
     unit: Literal["m", "cm", "mm", "dpt"] = "m"
     """Unit of the depth map: metres, centimetres, millimetres, or dioptres (1/m, 0 is infinity)."""
     scale: float = 1.0
@@ -71,8 +71,13 @@ class Scene:
 
 @dataclass(frozen=True)
 class Simulate(Scene):
-    """Photograph a sharp picture with a depth map through the PSF field of a camera."""
+    """Photograph a sharp picture with a depth map through the PSF field of a camera.
 
+    Example: python -m render simulate photo.png --depth depth.png --unit mm --field lens.h5 -o blurred.png
+    """
+
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """The photograph to write, .png, .tif, .exr or .npy."""
     field: Path = tyro.MISSING
     """The camera: a field file (.h5)."""
     method: Literal["pixelwise", "layered", "blend"] = "pixelwise"
@@ -84,19 +89,28 @@ class Simulate(Scene):
 
 @dataclass(frozen=True)
 class Stack(Scene):
-    """Photograph it at several focus distances: a field for each, a picture for each."""
+    """Photograph a sharp picture with a depth map at several focus distances: a field for each, a picture for each.
 
+    Example: python -m render stack photo.png --depth depth.exr --unit m --fields near.h5 far.h5 -o stack
+    """
+
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """A folder for the photographs."""
     fields: tuple[Path, ...] = tyro.MISSING
     """Field files (.h5), one per focus distance, in the order of the photographs."""
     method: Literal["pixelwise", "layered", "blend"] = "pixelwise"
-    """As in simulate."""
+    """pixelwise: every pixel its own kernel. layered: near surfaces hide far ones too. blend: the kernels of the middle
+    of the picture everywhere."""
     suffix: Literal[".png", ".tif", ".exr", ".npy"] = ".png"
     """Kind of the photographs; they are named NAME_00 and so on."""
 
 
 @dataclass(frozen=True)
 class Develop:
-    """Develop a RAW file or a DNG into a picture."""
+    """Develop a RAW file or a DNG into a picture.
+
+    Example: python -m render develop photo.dng -o photo.tif --exposure-ev 0.5
+    """
 
     raw: tyro.conf.Positional[Path]
     """The camera file."""
@@ -123,6 +137,8 @@ class CalibrateNoise:
     Per ISO: 8 or more levels of light from 1 to 80 % of white, two frames each (defocus, or a diffuser), and two or
     more dark frames (cap on, shortest time). Names say what a file is: flat_iso400_03_a.dng, dark_iso400_b.dng; or a
     file frames.csv in the folder with the columns file, kind (flat, dark, scene), iso, pair.
+
+    Example: python -m render calibrate-noise frames -o sensor.json
     """
 
     folder: tyro.conf.Positional[Path]

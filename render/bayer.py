@@ -194,9 +194,8 @@ def flip_mosaic(mosaic: Tensor, *, up_down: bool = False, left_right: bool = Fal
         if not wanted:
             continue
         size = mosaic.shape[axis]
-        first = (
-            size + 1
-        ) % 2  # new line i is old line size - 1 - first - i: parity is kept if size - 1 - first is even
+        # New line i is old line size - 1 - first - i: its parity is kept if size - 1 - first is even.
+        first = (size + 1) % 2
         count = size - first - even
         if count < 1:
             raise InputError("mosaic", f"{size} {'columns' if axis == -1 else 'rows'}", "more, for a flip drops some")

@@ -17,11 +17,10 @@ from psf import InputError
 
 from .bayer import PLANES
 from .frame_pairs import ERRORS, PairStats, find_fault
-from .moments import remove_rounding
+from .moments import ROUNDING_DN2, remove_rounding
 from .noise import NoiseModel
 from .noise_curves import Polynomial, Table
 
-ROUNDING_DN2 = 1 / 12
 REWEIGHTINGS = 3
 # What a line needs, and how well it must lie. Levels count as two when their means are 5 % apart.
 LEAST_LEVELS, LEAST_RATIO, MOST_CHI2, MOST_SLOPE_ERROR, APART = 4, 4.0, 3.0, 0.05, 1.05

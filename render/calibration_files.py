@@ -27,6 +27,8 @@ import torch
 from torch import Tensor
 
 from psf import InputError
+from psf.errors import one_line
+from psf.runs import load_npy
 
 from .bayer import PLANES, check_pattern, pack
 
@@ -141,7 +143,7 @@ def find_pairs(frames: Sequence[Frame]) -> tuple[list[tuple[Frame, Frame]], list
             rest.append(frame)
     for named in words.values():
         pairs += list(zip(named[::2], named[1::2], strict=False))
-        # Half of a pair by its name may still belong to a neighbour; one of a manifest may not.
+        # Who bears a word waits for the other one of that word, and is no neighbour's.
         single += named[len(named) // 2 * 2 :]
     while rest:
         first, *rest = rest
@@ -248,7 +250,7 @@ def _read_array(path: Path) -> Tensor:
     suffix = path.suffix.lower()
     try:
         if suffix == ".npy":
-            samples: np.ndarray[Any, Any] = np.load(path, allow_pickle=False)
+            samples: np.ndarray[Any, Any] = load_npy(path)
         elif suffix == ".png":
             from .png import read_png16
 
@@ -260,7 +262,7 @@ def _read_array(path: Path) -> Tensor:
     except (OSError, ValueError, KeyError, EOFError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(str(path), f"no readable content ({' '.join(str(error).split())})", "a mosaic") from error
+        raise InputError(str(path), f"no readable content ({one_line(error)})", "a mosaic") from error
     samples = samples[..., 0] if samples.ndim == 3 and samples.shape[2] == 1 else samples
     if samples.ndim != 2 or samples.dtype.kind not in "ui" or not samples.size:
         raise InputError(str(path), f"{samples.dtype} of shape {samples.shape}", "whole DN of shape (H, W)")
@@ -276,4 +278,4 @@ def _is_grey_png(path: Path) -> bool:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Numbers in names count as numbers: f2 before f10."""
-    return [(int(word), "") if word.isdigit() else (0, word) for word in re.findall(r"\d+|\D+", name.lower())]
+    return [(int(word), "") if word.isdecimal() else (0, word) for word in re.findall(r"\d+|\D+", name.lower())]

@@ -25,12 +25,12 @@ from torch import Tensor
 
 from psf import InputError, PolarPSFField
 from psf.hdf5 import load as load_field
+from psf.runs import read_json
 
 from .bayer import Pattern, check_pattern, mosaic, pack
 from .camera_steps import (
     RENDERERS,
     Generators,
-    Level,
     Space,
     Windows,
     blur_mosaic,
@@ -45,7 +45,7 @@ from .framing import fit_field
 from .metadata import ColourMetadata, random_metadata
 from .noise import NoiseModel, write_whole
 from .raw_photo import RawPhoto, join_photos
-from .sensor import RawSensor, add_noise
+from .sensor import Level, RawSensor, add_noise
 from .stacks import Renderer
 
 FORMAT, FORMAT_VERSION = "psfield.Camera", 1
@@ -256,12 +256,7 @@ class Camera:
     def load(cls, folder: str | os.PathLike[str]) -> "Camera":
         """Read what `save` wrote; InputError names the file and the key that is wrong."""
         file = Path(folder) / CAMERA_FILE
-        if not file.is_file():
-            raise FileNotFoundError(f"{file}: no such file")
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, ValueError) as error:
-            raise InputError(str(file), f"no JSON ({error})", f"a {FORMAT} file") from error
+        found = read_json(file, f"a {FORMAT} file")
         for key, value in {"format": FORMAT, "format_version": FORMAT_VERSION}.items():
             if not isinstance(found, dict) or found.get(key) != value:
                 present = found.get(key) if isinstance(found, dict) else found

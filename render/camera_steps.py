@@ -21,7 +21,6 @@ RENDERERS = ("blend", "pixelwise", "layered", "none")
 Space = Literal["srgb", "linear", "camera"]
 Generators = torch.Generator | Sequence[torch.Generator | int]
 Windows = Sequence[int] | Sequence[Sequence[int]] | Tensor
-Level = Tensor | float
 # So many cells' transmission is computed at once; some 200 bytes each.
 TRANSMISSION_CELLS = 1 << 17
 LEAST_SHARE = 1e-7

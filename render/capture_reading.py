@@ -46,7 +46,7 @@ def read_capture(file: Path, bin_px: int, encoding: str) -> CapturePhoto:
 
 
 def _separate(file: Path, photo: RawFile | LinearFile, bin_px: int) -> Tensor:
-    """Planes of light: R, Gr, Gb, B at half the size, or R, G, B; turned upright is none of them."""
+    """Planes of light as the sensor holds them, not turned upright: R, Gr, Gb, B at half the size, or R, G, B."""
     if isinstance(photo, LinearFile):
         return photo.normalised()[0]
     if bin_px % 2:

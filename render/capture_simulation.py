@@ -108,9 +108,12 @@ def simulate_captures(
     if bits is not None and not 1 <= bits <= 16:
         raise InputError("bits", bits, "1 to 16, or None")
     count = len(depths)
-    scale = torch.as_tensor(display_pixel_px, dtype=torch.float64).expand(count)
-    if not bool((scale > 0).all()):
-        raise InputError("display_pixel_px", float(scale.min()), "sides above 0 px")
+    sides = torch.as_tensor(display_pixel_px, dtype=torch.float64)
+    if tuple(sides.shape) not in {(), (1,), (count,)} or not bool(((sides > 0) & sides.isfinite()).all()):
+        raise InputError("display_pixel_px", sides.tolist(), f"one side above 0 px, or {count} of them")
+    scale = sides.expand(count)
+    if not 0 <= check_share <= 1:
+        raise InputError("check_share", check_share, "a share from 0 to 1")
     x0, y0 = _place(image_shape_px, crop_px, count, places_px, placing, generator)
     # Another scale reads a little further than the crop and half a kernel; a blurred sharp picture half a kernel more.
     reach = 0.5 * math.hypot(*image_shape_px) * max(abs(1 / one.magnification - 1) for one in focuses)

@@ -4,8 +4,6 @@ Black and white level, white balance, demosaic, the camera's matrix to sRGB, its
 reduction, sharpening, tone curve or lens correction: raw converters do those, and `write_dng` feeds them.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -19,6 +17,8 @@ from .photographs import LinearFile, RawFile
 from .pictures import encode_srgb
 
 ENCODINGS = ("srgb", "linear")
+# More than any picture has; 2 to that power is still a number.
+MOST_STOPS = 100.0
 # So far from square pixels that it can be seen: half a percent, as LibRaw has it.
 SQUARE = 0.005
 
@@ -53,8 +53,8 @@ def develop(
     check_demosaic(method)
     if encoding not in ENCODINGS:
         raise InputError("develop(encoding)", repr(encoding), "'srgb' or 'linear'")
-    if not math.isfinite(exposure_ev):
-        raise InputError("develop(exposure_ev)", exposure_ev, "a finite number of stops")
+    if not abs(exposure_ev) <= MOST_STOPS:
+        raise InputError("develop(exposure_ev)", exposure_ev, f"stops from -{MOST_STOPS:g} to {MOST_STOPS:g}")
     gains, matrix = _find_colours(photo, white_balance, xyz_to_camera)
     if photo.active_area_px is not None and isinstance(photo, RawFile):
         photo = photo.cropped(*photo.active_area_px)

@@ -8,7 +8,6 @@ before whatever was done to it. No maker notes either, whose inner offsets would
 import importlib
 import math
 import os
-import secrets
 import struct
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -22,6 +21,7 @@ import numpy.typing as npt
 import torch
 
 from psf import InputError
+from psf.runs import whole_file
 
 from .bayer import Pattern, find_sites, shifted_pattern
 from .photographs import LARGEST_DN, LinearFile, Photograph, RawFile
@@ -32,6 +32,7 @@ from .tiff_tags import (
     DOUBLE,
     EXIF_IFD,
     FORMATS,
+    LARGEST_EXIF_ISO,
     LINEAR_RAW,
     LONG,
     RATIONAL,
@@ -43,8 +44,6 @@ from .tiff_tags import (
 BITS = (8, 10, 12, 14, 16)
 COMPRESSIONS = (None, "jpeg")
 UNCOMPRESSED, LOSSLESS_JPEG = 1, 7
-# Exif's ISO has 16 bits; a longer one there is misread, so the true value stands in ISOSpeed.
-LARGEST_EXIF_ISO = 65535
 LARGEST_FILE_BYTES = 2**32 - 1
 # Two light sources are what readers of DNG before 1.6 know.
 MOST_MATRICES = 2
@@ -109,17 +108,10 @@ def write_dng(
     head = _assemble_head([*shape, *kind, *facts], _exif_entries(photo), pixels)
     if len(head) + pixels.size_bytes > LARGEST_FILE_BYTES:
         raise InputError("write_dng(photo)", f"{len(head) + pixels.size_bytes} bytes", f"at most {LARGEST_FILE_BYTES}")
-    part = file.with_name(f".{file.name}.{secrets.token_hex(6)}.part")
-    try:
-        with part.open("xb") as written:
-            written.write(head)
-            for block in pixels.blocks:
-                written.write(block)
-            written.flush()
-            os.fsync(written.fileno())
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(file) as part, part.open("xb") as written:
+        written.write(head)
+        for block in pixels.blocks:
+            written.write(block)
 
 
 def _check(file: Path, photo: RawFile | LinearFile, bits: int, compression: str | None) -> None:

@@ -150,6 +150,22 @@ def _cubic_weights(part: Tensor) -> Tensor:
     return torch.stack((far_left, left, right, far_right))
 
 
+def mirror_index(index: Tensor, size: int) -> Tensor:
+    """Samples that stand for those outside: -1 is 1, `size` is `size` - 2, as often as needed.
+
+    Args:
+        index: Whole numbers, any shape.
+        size: Samples of the row.
+
+    Returns:
+        0 to `size` - 1, of the same shape.
+    """
+    if size == 1:
+        return torch.zeros_like(index)
+    folded = index % (2 * size - 2)
+    return torch.minimum(folded, 2 * size - 2 - folded)
+
+
 def _pad_index(index: Tensor, size: int, padding: str) -> tuple[Tensor, Tensor]:
     """Which sample of a row stands for `index`, and whether it counts."""
     inside = torch.ones_like(index, dtype=torch.bool)
@@ -157,7 +173,6 @@ def _pad_index(index: Tensor, size: int, padding: str) -> tuple[Tensor, Tensor]:
         inside = (index >= 0) & (index < size)
     if padding == "circular":
         return index % size, inside
-    if padding == "reflect" and size > 1:
-        index = index % (2 * (size - 1))
-        index = torch.minimum(index, 2 * (size - 1) - index)
+    if padding == "reflect":
+        index = mirror_index(index, size)
     return index.clamp(0, size - 1), inside

@@ -1,9 +1,13 @@
 """Flat layers that hide one another: two planes known in full, and one picture with depth cut into layers."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from psf import InputError
+
+from .tiling import smooth_length
 
 # F.pad's names for what stands outside the frame.
 PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
@@ -78,12 +82,19 @@ def blend_layers(image: Tensor, masks: Tensor, kernels: Tensor, *, padding: str 
     return blend.result(image)
 
 
+@dataclass(frozen=True, eq=False)
 class Quotient:
-    """Layers laid under one another so far; adding one gives a new value."""
+    """Layers laid under one another so far; adding one gives a new value.
 
-    def __init__(self, light: Tensor, weight: Tensor, through: Tensor) -> None:
-        """Args: summed light, summed weight and what is still let through, each (B, C, H, W)."""
-        self.light, self.weight, self.through = light, weight, through
+    Attributes:
+        light: Summed over the layers, shape (B, C, H, W).
+        weight: Summed cover of the layers, shape (B, C, H, W).
+        through: What they still let through, shape (B, C, H, W).
+    """
+
+    light: Tensor
+    weight: Tensor
+    through: Tensor
 
     @classmethod
     def empty(cls, image: Tensor) -> "Quotient":
@@ -117,23 +128,11 @@ def blur_valid(padded: Tensor, kernels: Tensor) -> Tensor:
     A transform as long as the picture is enough: what wraps round falls on the part that is cut away.
     """
     size = kernels.shape[-1]
-    shape = tuple(_smooth_length(one) for one in padded.shape[-2:])
+    shape = tuple(smooth_length(one) for one in padded.shape[-2:])
     product = torch.fft.rfft2(padded, s=shape) * torch.fft.rfft2(kernels, s=shape)
     full: Tensor = torch.fft.irfft2(product, s=shape)
     found: Tensor = full[..., size - 1 : padded.shape[-2], size - 1 : padded.shape[-1]]
     return found
-
-
-def _smooth_length(length: int) -> int:
-    """The next length of only small prime factors."""
-    while True:
-        rest = length
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return length
-        length += 1
 
 
 def check_padding(padding: str) -> None:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from psf import InputError
 
+# Variance that rounding adds to light whose noise is wide, in DN^2.
+ROUNDING_DN2 = 1 / 12
 # Standard deviations beyond which a Gaussian's tail is below 1e-23.
 TAIL_SD = 10.0
 # Nodes of the average over a fixed pattern; steps of the search for the noise, and of that for light and pattern.
@@ -93,8 +95,8 @@ def remove_rounding(variance_dn2: Tensor, mean_dn: Tensor, pattern_sd_dn: Tensor
     if not variance_dn2.shape == mean_dn.shape == pattern_sd_dn.shape or variance_dn2.ndim != 1:
         shapes = [tuple(one.shape) for one in (variance_dn2, mean_dn, pattern_sd_dn)]
         raise InputError("remove_rounding", f"shapes {shapes}", "three of shape (N,)")
-    plain = (variance_dn2 - 1 / 12).clamp_min(0)
-    # From here on 1/12 is right to 2e-4, whatever the phase.
+    plain = (variance_dn2 - ROUNDING_DN2).clamp_min(0)
+    # From here on that is right to 2e-4, whatever the phase.
     is_narrow = variance_dn2 < 0.6
     if not bool(is_narrow.any()):
         return plain

@@ -8,7 +8,6 @@ The rounding to whole DN (1/12 DN^2) is in neither: whoever rounds adds it.
 import json
 import math
 import os
-import secrets
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from psf import InputError
+from psf.runs import read_json, whole_file
 
 from .bayer import PLANES
 from .noise_curves import Polynomial, Table
@@ -131,12 +131,7 @@ class NoiseModel:
     def load(cls, path: str | os.PathLike[str]) -> "NoiseModel":
         """Read what `save` wrote; InputError names the file and the key that is wrong."""
         file = Path(path)
-        if not file.is_file():
-            raise FileNotFoundError(f"{file}: no such file")
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, ValueError) as error:
-            raise InputError(str(file), f"no JSON ({error})", f"a {FORMAT} file") from error
+        found = read_json(file, f"a {FORMAT} file")
         return cls.from_json(found, str(file))
 
     @classmethod
@@ -244,23 +239,6 @@ class RandomNoise:
         return shot.to(dtype), self.read_at(shot, deviations).to(dtype)
 
 
-def amplify(shot: Tensor, read: Tensor, gain: Tensor | float) -> tuple[Tensor, Tensor]:
-    """Levels of a picture that is multiplied after it was taken; who does that clips at 1 afterwards.
-
-    Args:
-        shot: Normalised units, shape (...).
-        read: Normalised units, shape (...).
-        gain: Digital gain above 0, one number or a shape that broadcasts.
-
-    Returns:
-        shot gain and read gain^2, shape (...).
-    """
-    factor = torch.as_tensor(gain, dtype=shot.dtype, device=shot.device)
-    if not bool((factor > 0).all() & factor.isfinite().all()):
-        raise InputError("gain", factor.tolist(), "finite numbers above 0")
-    return shot * factor, read * factor.square()
-
-
 def draw_iso(
     count: int,
     generator: torch.Generator,
@@ -284,20 +262,8 @@ def draw_iso(
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file; one of that name is replaced once the new one is whole."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} to")
-    if target.is_dir():
-        raise InputError(str(target), "a folder", "the name of a file to write")
-    part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part:
+        part.write_bytes(content)
 
 
 def _read_iso(iso: Tensor | float) -> Tensor:

@@ -86,7 +86,9 @@ class Table:
         object.__setattr__(self, "iso", iso)
         for name in ("shot", "read"):
             rows = tuple(_read_numbers(f"Table.{name}", row) for row in getattr(self, name))
-            if len(rows) != len(iso) or any(len(row) != len(self.shot[0]) for row in rows):
+            # `shot` comes first and is in its final form when `read` is held against it.
+            planes = len((rows if name == "shot" else self.shot)[0]) if rows else 0
+            if len(rows) != len(iso) or any(len(row) != planes for row in rows):
                 raise InputError(f"Table.{name}", f"{len(rows)} rows", f"{len(iso)} rows of as many planes each")
             if min(min(row) for row in rows) < 0:
                 raise InputError(f"Table.{name}", min(min(row) for row in rows), "variances, 0 or more")

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from psf import InputError
 
+from .metadata import READ_OFFSET, READ_SD, READ_SLOPE, SHOT_RANGE
+from .moments import ROUNDING_DN2
 from .noise import NoiseModel, RandomNoise
 from .noise_curves import Numbers, Polynomial, Table
-
-ROUNDING_DN2 = 1 / 12
 
 # Wang et al., Practical Deep Raw Image Denoising on Mobile Devices, ECCV 2020, and its release: the main camera of the
 # OPPO Reno 10x (which has an IMX586; the release does not say so). DN of 10 bits, black 64. k and sigma^2 by powers of
@@ -29,9 +29,6 @@ IMX385_RANGE_DN = 3855.0
 
 # Yang et al.: the simulator released beside it, not a measured sensor: var_DN = alpha^2 s g + sigma^2 g^2, g = ISO/100.
 RELEASE_ALPHA, RELEASE_SIGMA, RELEASE_RANGE_DN, RELEASE_ISO = 0.4, 0.5, 959.0, (100, 800)
-
-# Brooks et al., Unprocessing Images for Learned Raw Denoising, CVPR 2019.
-BROOKS_SHOT, BROOKS_SLOPE, BROOKS_INTERCEPT, BROOKS_SD = (1e-4, 0.012), 2.18, 1.20, 0.26
 
 # Wei et al., A Physics-based Noise Formation Model for Extreme Low-light Raw Denoising, CVPR 2020, and its release,
 # the Gaussian part alone (row noise and the heavy tail left out). log sigma = slope log K + bias, DN of 14 bits.
@@ -87,7 +84,7 @@ def load_random_noise(name: str, *, published: bool = False) -> RandomNoise:
     """
     if name == "brooks":
         source = "Brooks et al., CVPR 2019"
-        return RandomNoise(BROOKS_SHOT, BROOKS_SLOPE, BROOKS_INTERCEPT, BROOKS_SD, 0.0, name, source)
+        return RandomNoise(SHOT_RANGE, READ_SLOPE, READ_OFFSET, READ_SD, 0.0, name, source)
     if name in ELD:
         slope, bias, sd = ELD[name]
         # Of variances, normalised: log read = 2 log sigma - 2 log V, and log K = log shot + log V.

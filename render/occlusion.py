@@ -12,10 +12,8 @@ from torch import Tensor
 from psf import InputError, PolarPSFField
 from psf.discs import disc_overlap
 
-from . import marching
 from .layers import Quotient, blur, check_images, check_padding, check_reach
 from .pupils import Discs, PupilRays, disc_rays, field_rays
-from .sightlines import PATTERNS, find_sightlines
 from .spatial import pixelwise
 
 Array = npt.NDArray[Any]
@@ -92,6 +90,8 @@ def _march(
     count: int,
 ) -> Tensor:
     """Rays where a jump is within reach, what is gathered elsewhere; image, gathered (C, H, W), depth (H, W)."""
+    from .sightlines import PATTERNS, find_sightlines
+
     picture = np.ascontiguousarray(image.detach().numpy().transpose(1, 2, 0))
     dioptres = (1 / depth_m.detach()).to(image.dtype).numpy()
     threads, total = torch.get_num_threads(), count * PATTERNS
@@ -147,6 +147,8 @@ class _GatherDiscs(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, radius: Array, padding: str) -> Tensor:
+        from . import marching
+
         stored = math.ceil(float(radius.max()) / DISC_STEP_PX) + 2
         radii = DISC_STEP_PX * torch.arange(stored, dtype=torch.float64)
         size = 2 * math.ceil(float(radii[-1]) + 0.5) + 1
@@ -171,6 +173,8 @@ class _GatherDiscs(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, None, None]:
+        from . import marching
+
         radius, shares = ctx.radius, ctx.shares
         margin, (height, width) = shares.shape[-1] // 2, radius.shape
         pads, lit = marching.pad_frame(height, width, margin, ctx.padding)

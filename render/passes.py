@@ -68,7 +68,8 @@ class Pass:
             own = padded[..., y : y + height + margin, x : x + width + margin]
             planes = _planes(before, share, block)
             if not self.is_compiled:
-                source, strip = self._torch_source(block, kept, 1), _strip_tiles(presence, block, image, self.memory_mb)
+                strip = _strip_tiles(presence, block, image, self.memory_mb)
+                source = self._torch_source(block, kept, 1)
                 done = gather_block(own, planes, self.prepared, presence, block, source, margin + 1, strip)
                 out[..., y : y + height, x : x + width] += done
             elif not is_plain:
@@ -98,10 +99,8 @@ class Pass:
                 continue
             planes = _planes(before, share, block, has_transmission)
             if not self.is_compiled:
-                source, strip = (
-                    self._torch_source(block, kept, -1),
-                    _strip_tiles(presence, block, light, self.memory_mb),
-                )
+                strip = _strip_tiles(presence, block, light, self.memory_mb)
+                source = self._torch_source(block, kept, -1)
                 landed = scatter_block(own_light, planes, self.prepared, presence, block, source, margin + 1, strip)
             elif self._needs_grad(own_light):
                 landed = self._differentiable(own_light, planes, presence, block, kept, -1)
@@ -217,7 +216,7 @@ def without_gradients(prepared: Prepared) -> Prepared:
 
 def sources(pictures: tuple[Tensor, ...], block: Block) -> list[Tensor]:
     """The block's own pixels of pictures (..., H, W): a view of them, or mirrored or repeated copies."""
-    if block.rows.source_step == 1 and block.cols.source_step == 1:
+    if block.rows.place_step == block.cols.place_step == 1:
         rows, cols = (slice(axis.source_0, axis.source_0 + axis.length) for axis in (block.rows, block.cols))
         return [one[..., rows, cols] for one in pictures]
     y, x = (axis.sources().to(pictures[0].device) for axis in (block.rows, block.cols))

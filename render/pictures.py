@@ -11,13 +11,11 @@
 "sRGB" is the transfer curve; colours are taken as they are, no matrix is applied.
 """
 
-import contextlib
 import importlib
 import math
 import os
-import secrets
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +26,8 @@ import torch
 from torch import Tensor
 
 from psf import InputError
+from psf.errors import one_line
+from psf.runs import load_npy, whole_file
 
 from .png import find_png_bits, read_png16, write_png16
 
@@ -137,7 +137,7 @@ def write_picture(
             samples = samples.astype(f"f{bits // 8}")
         if not np.isfinite(samples).all():
             raise InputError("image", f"light up to {float(light.max()):g}", f"what {bits} bits of {suffix} can hold")
-    with _written_whole(file) as part:
+    with whole_file(file) as part:
         _write_samples(part, suffix, samples)
 
 
@@ -278,7 +278,7 @@ def _read_samples(file: Path, pick: Callable[[Path, dict[str, Samples]], Samples
         raise
     # Each library has its own way of saying that a file is broken; the user needs one.
     except (OSError, ValueError, RuntimeError, SyntaxError, EOFError, KeyError, IndexError) as error:
-        raise InputError(str(file), f"no readable content ({' '.join(str(error).split())})", "a whole file") from error
+        raise InputError(str(file), f"no readable content ({one_line(error)})", "a whole file") from error
     if samples.ndim != 3 or not samples.size or samples.dtype.kind not in "uif":
         raise InputError(str(file), f"{samples.dtype} of shape {samples.shape}", "numbers of shape (H, W) or (H, W, C)")
     return samples
@@ -328,7 +328,7 @@ def _read_tiff(file: Path) -> Samples:
 
 
 def _read_npy(file: Path) -> Samples:
-    samples: Samples = np.load(file, allow_pickle=False)
+    samples: Samples = load_npy(file)
     return samples[..., None] if samples.ndim == 2 else samples
 
 
@@ -360,19 +360,6 @@ def _pick_depth(file: Path, channels: dict[str, Samples]) -> Samples:
     if not named and {name.rpartition(".")[2] for name in channels} <= set("RGBA"):
         return np.stack([pixels for name, pixels in channels.items() if not name.endswith("A")], -1)
     raise InputError(str(file), "channels " + ", ".join(channels), "one channel, or one named Z, V or depth")
-
-
-@contextlib.contextmanager
-def _written_whole(file: Path) -> Iterator[Path]:
-    """A name beside `file` to write to, which becomes `file` when all went well."""
-    part = file.with_name(f".{file.name}.{secrets.token_hex(6)}.part")
-    try:
-        yield part
-        with part.open("rb+") as written:
-            os.fsync(written.fileno())
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_samples(part: Path, suffix: str, samples: Samples) -> None:

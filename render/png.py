@@ -30,7 +30,7 @@ def write_png16(file: BinaryIO, samples: npt.NDArray[np.uint16]) -> None:
     if samples.dtype != np.uint16 or samples.ndim != 3 or samples.shape[2] not in COLOUR_TYPES or not samples.size:
         raise InputError("samples", f"{samples.dtype} of shape {samples.shape}", "uint16 of shape (H, W, 1 to 4)")
     height, width, channels = samples.shape
-    rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
+    rows = np.ascontiguousarray(samples, ">u2").view(np.uint8).reshape(height, -1)
     filtered = np.zeros((height, rows.shape[1] + 1), np.uint8)
     # Difference to the row above: one filter for all rows, and neighbouring rows of a picture are alike.
     filtered[:, 0] = 2

@@ -5,7 +5,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from psf.tile_loops import run_threads
+from psf.threads import run_threads
 
 Array = np.ndarray[Any, Any]
 # Of the light of a kernel, a value that may be left out of its sum.

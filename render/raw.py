@@ -35,7 +35,7 @@ from .photographs import (
     Photograph,
     RawFile,
 )
-from .tiff_tags import CFA, Directory, FileTags, read_camera_name
+from .tiff_tags import CFA, LARGEST_EXIF_ISO, Directory, FileTags, read_camera_name
 
 # LibRaw's flip (1 mirrors, 2 turns upside down, 4 exchanges rows and columns) -> Exif's orientation
 ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
@@ -49,8 +49,8 @@ BLACK_REPEAT, BLACK_LEVEL, BLACK_DELTA_H, BLACK_DELTA_V, WHITE_LEVEL = 50713, 50
 # trusted (LibRaw knows cameras whose tags are wrong).
 BLACK_ROUNDING_DN = 1.0
 SINGLE_PRECISION = 1e-6
-# Exif's ISO has 16 bits; more stands in ISOSpeed, RecommendedExposureIndex or StandardOutputSensitivity.
-LARGEST_EXIF_ISO, LONG_ISO_TAGS = 65535, (34867, 34866, 34865)
+# ISOSpeed, RecommendedExposureIndex, StandardOutputSensitivity.
+LONG_ISO_TAGS = (34867, 34866, 34865)
 
 
 def read_photo(path: str | os.PathLike[str], *, masked_border: bool = False) -> RawFile | LinearFile:
@@ -232,9 +232,9 @@ def _place_crop(crop: Area, origin: tuple[int, int], shape_px: Sequence[int]) ->
 
 def _read_black(tags: FileTags, sites: Sequence[tuple[int, int, int]], planes: int) -> list[float] | None:
     """Black of sites (row, column, plane) by the tags of a DNG, fractions and all; None if they do not tell."""
-    levels = tags.find(BLACK_LEVEL).numbers(BLACK_LEVEL)
     directory = tags.find(BLACK_LEVEL)
-    rows, cols = (int(n) for n in (*directory.numbers(BLACK_REPEAT), 1, 1)[:2] if math.isfinite(n))
+    levels = directory.numbers(BLACK_LEVEL)
+    rows, cols = (*directory.integers(BLACK_REPEAT), 1, 1)[:2]
     # More than a cell of levels would need more than a level per plane.
     if not tags.is_dng or not (1 <= rows <= 2 and 1 <= cols <= 2) or len(levels) != rows * cols * planes:
         return None
@@ -250,8 +250,8 @@ def _differ_at_most_dn(some: Sequence[float], others: Sequence[float]) -> float:
 
 def _find_corner(tags: FileTags) -> tuple[int, int]:
     """First row and column of a DNG's active area."""
-    area = tags.raw.numbers(ACTIVE_AREA)
-    return (int(area[0]), int(area[1])) if len(area) == 4 else (0, 0)
+    area = tags.raw.integers(ACTIVE_AREA)
+    return (area[0], area[1]) if len(area) == 4 else (0, 0)
 
 
 def _choose_black(decoded: Sequence[float], tagged: Sequence[float] | None, doubts: list[str]) -> Tensor:

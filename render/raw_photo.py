@@ -14,12 +14,9 @@ from .bayer import Pattern, check_pattern, unpack
 from .demosaicing import Method
 from .isp import process
 from .metadata import RGB_TO_XYZ, ColourMetadata, join_metadata
+from .moments import ROUNDING_DN2
 from .photographs import D65, RawFile
 from .sensor import RawSensor, iso_plane, radius_plane
-
-ROUNDING_DN2 = 1 / 12
-# Of `network_input`: the four colours, the ISO and the image height.
-INPUT_PLANES = 6
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

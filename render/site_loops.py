@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from psf.tile_loops import run_threads
+from psf.threads import run_threads
 
 Array = npt.NDArray[Any]
 

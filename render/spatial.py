@@ -14,7 +14,6 @@ from psf.interpolation import check_interpolation
 from psf.sampling import check_turning
 
 from .nodes import Prepared, choose_tile_px, prepare_field, wanted_nodes
-from .passes import Pass, sources, without_gradients
 from .reference import Form, Padding, render_reference
 from .spectra import BlockSpectra, keep_spectra, spectra_source
 from .tiling import cut_picture
@@ -101,6 +100,8 @@ def pixelwise(
     Returns:
         Shape (B, C, H, W).
     """
+    from .passes import Pass
+
     if isinstance(field, PixelwisePlan):
         plan: PixelwisePlan | None = field
         window, form, padding = field.window, field.form, field.padding  # type: ignore[assignment]
@@ -170,6 +171,8 @@ def plan_pixelwise(
         turning: As in `pixelwise`.
         tile_px: As in `pixelwise`.
     """
+    from .passes import sources, without_gradients
+
     height, width = image_shape_px
     kernels = field.kernels
     image = kernels.new_zeros(()).expand(1, kernels.shape[2], height, width)

@@ -28,12 +28,12 @@ def focal_stack(
 ) -> Tensor:
     """One photograph per focus distance.
 
-    Image and depth belong to the reference focus. Where a field's image scale m differs from the reference's, the
-    picture is scaled first (cubic, about the sensor's centre, the depth map with it) and the kernels bring the rest;
-    where the kernels hold the whole of the breathing as a shift, nothing is scaled. Both give the same picture as far
-    as a gather can: it takes depth and shift that belong to the pixel that receives the light, not to where the light
-    comes from, which makes a shift too large by the factor m. Scattering has neither fault, and a field with a
-    magnification suits every method.
+    Image and depth belong to the reference focus. Where a field's image scale m differs from the reference's, picture
+    and depth map are scaled first (`magnify`, about the sensor's centre) and the kernels bring the rest; where the
+    kernels hold the whole of the breathing as a shift, nothing is scaled. Both give the same picture as far as a gather
+    can: it takes depth and shift that belong to the pixel that receives the light, not to where the light comes from,
+    which makes a shift too large by the factor m. Scattering has neither fault, and a field with a magnification suits
+    every method.
 
     Args:
         image: Linear light, all in focus, shape (B, C, H, W).

@@ -19,6 +19,8 @@ BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, DOUBLE = 1, 2, 3, 4, 5
 MAGICS = {42, 0x4F52, 0x5352, 0x55}
 SUB_IFDS, EXIF_IFD = 330, 34665
 CFA, LINEAR_RAW = 32803, 34892
+# Exif's ISO has 16 bits; a longer one there is misread, and stands in ISOSpeed or its kin.
+LARGEST_EXIF_ISO = 65535
 # No camera writes as many directories or tags; a damaged file may promise them.
 MOST_DIRECTORIES, MOST_TAGS, MOST_VALUE_BYTES = 64, 4096, 1 << 20
 HEADER_BYTES = 4096
@@ -44,6 +46,11 @@ class Directory:
         if isinstance(found, bytes):
             return tuple(found)
         return found if isinstance(found, tuple) else ()
+
+    def integers(self, tag: int) -> tuple[int, ...]:
+        """The numbers of a tag as whole ones; none where one of them is not finite, as in a damaged file."""
+        found = self.numbers(tag)
+        return tuple(map(int, found)) if all(map(math.isfinite, found)) else ()
 
     def number(self, tag: int) -> float | None:
         """The first number of a tag, None if there is none that is finite."""
@@ -100,7 +107,7 @@ class FileTags:
         ends = [0]
         for offsets, counts in ((273, 279), (324, 325)):
             # More or fewer counts than offsets is a damage of its own, which the decoder finds.
-            ends += [int(a + b) for a, b in zip(self.raw.numbers(offsets), self.raw.numbers(counts), strict=False)]
+            ends += [a + b for a, b in zip(self.raw.integers(offsets), self.raw.integers(counts), strict=False)]
         return max(ends)
 
 
@@ -171,8 +178,8 @@ def _directories(file: BinaryIO, size: int, start: int) -> Iterator[Directory]:
                 tags.setdefault(number, found)
         directory = Directory(tags, is_exif)
         yield directory
-        waiting += [(int(x), True) for x in directory.numbers(EXIF_IFD)[:1] if math.isfinite(x)]
-        waiting += [(int(x), False) for x in directory.numbers(SUB_IFDS) if math.isfinite(x)]
+        waiting += [(at, True) for at in directory.integers(EXIF_IFD)[:1]]
+        waiting += [(at, False) for at in directory.integers(SUB_IFDS)]
         if len(entries) == 12 * count + 4 and not is_exif:
             waiting.append((struct.unpack_from(order + "I", entries, 12 * count)[0], False))
 

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from psf import InputError
 
-from .calibration import ROUNDING_DN2, PhotonTransfer, PlaneLine, check_line, compare_planes, name_plane, read_black
+from .calibration import PhotonTransfer, PlaneLine, check_line, compare_planes, name_plane, read_black
 from .frame_pairs import CLIP_SD
+from .moments import ROUNDING_DN2
 
 TILE_PX, BLOCK_PX = 16, 4
 # Of the mean square of 14 x 14 residuals of white noise of variance 1 (neighbours are correlated by -2/3 and 1/6 along

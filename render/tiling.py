@@ -26,7 +26,7 @@ class Axis:
         start: First pixel of each tile.
         size: Pixels of each tile.
         place_0: Sensor place of the block's first pixel.
-        place_step: Sensor pixels per block pixel: 1, -1 in mirrored padding, 0 in replicated padding.
+        place_step: Pixels of sensor and picture per block pixel: 1, -1 in mirrored padding, 0 in replicated padding.
         source_0: Pixel of the picture that the block's first pixel is or copies.
     """
 
@@ -46,11 +46,6 @@ class Axis:
     def largest(self) -> int:
         """Pixels of the largest tile."""
         return max(self.size)
-
-    @property
-    def source_step(self) -> int:
-        """Pixels of the picture per block pixel."""
-        return self.place_step
 
     def sources(self) -> Tensor:
         """Pixel of the picture that each block pixel is or copies, shape (length,)."""
@@ -93,9 +88,9 @@ def cut_axis(length: int, source_0: int, place_step: int, window_px: int, sensor
     )
 
 
-def fast_length(least: int) -> int:
-    """The next even length of the form 2^a 3^b 5^c."""
-    length = least + least % 2
+def smooth_length(least: int) -> int:
+    """The next length of the form 2^a 3^b 5^c, which Fourier transforms are fast for."""
+    length = least
     while True:
         rest = length
         for prime in (2, 3, 5):
@@ -103,7 +98,12 @@ def fast_length(least: int) -> int:
                 rest //= prime
         if rest == 1:
             return length
-        length += 2
+        length += 1
+
+
+def fast_length(least: int) -> int:
+    """The next such length that is even, which those of real numbers are faster still for."""
+    return 2 * smooth_length(-(-least // 2))
 
 
 @dataclass(frozen=True, eq=False)

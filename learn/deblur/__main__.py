@@ -24,6 +24,8 @@ class Train(TrainOptions):
     """Train a network that restores what a lens blurs. The same command goes on with a run that was stopped.
 
     On several GPUs: torchrun --nproc-per-node 8 -m learn.deblur train ...
+
+    Example: python -m learn.deblur train photos --field lens.h5 --near-m 0.1 1 -o run
     """
 
     photos: tyro.conf.Positional[Path]
@@ -39,6 +41,8 @@ class MakeEval(MakeEvalOptions):
     Every number that was drawn stands in samples.json. Sample i shows the centre of photograph i, or, where there are
     fewer, begins with the first again: the same crop at another place, depth and ISO (--framing random takes other
     crops). A run that was interrupted goes on with the same command.
+
+    Example: python -m learn.deblur make-eval photos --field lens.h5 --near-m 0.1 1 -n 60 -o eval
     """
 
     photos: tyro.conf.Positional[Path]
@@ -54,6 +58,8 @@ class FitRidge(FitRidgeOptions):
     """Fit a bank of linear filters to the samples that a network would be trained on.
 
     It is the baseline that a network with the same planes must beat; --aux says which planes (iso_field).
+
+    Example: python -m learn.deblur fit-ridge photos --field lens.h5 --near-m 0.1 1 -o bank.pt
     """
 
     photos: tyro.conf.Positional[Path]
@@ -69,12 +75,17 @@ class Evaluate(EvaluateOptions):
     """Measure methods on an evaluation set: scores.csv, table.csv, bins.csv, page.png, bins.png.
 
     A run that was interrupted goes on with the same command, and more methods may join it later.
+
+    Example: python -m learn.deblur evaluate eval --field lens.h5 --model ours=run/network.pt -o results
     """
 
     set: tyro.conf.Positional[Path]
     """As make-eval wrote it."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder for the results."""
+    # --network was its name before.
+    model: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--network"])] = ()
+    """Networks, NAME=RUN/network.pt; several of one NAME are seeds of one row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +94,8 @@ class Restore(RestoreOptions):
 
     Exit code: 0, all of them are restored; 1, some could not be, and are named; 2, none could be, or the command
     itself is wrong.
+
+    Example: python -m learn.deblur restore photo.dng --model run/network.pt -o restored --before-after
     """
 
     inputs: tyro.conf.Positional[tuple[Path, ...]]
@@ -97,6 +110,8 @@ class Deconvolve(DeconvolveOptions):
 
     Best for what lies flat and far out of focus, such as a page held too near; a trained network (restore) is better
     where blur is small or depth changes from pixel to pixel. Exit codes as for restore.
+
+    Example: python -m learn.deblur deconvolve page.dng --field lens.h5 --depth-m 0.15 -o restored
     """
 
     inputs: tyro.conf.Positional[tuple[Path, ...]]

@@ -129,10 +129,10 @@ class EvaluateOptions:
     """Take another lens's field all the same: rows say so."""
     ridge: tuple[str, ...] = ()
     """Filter banks: BANK.pt, or NAME=BANK.pt."""
-    network: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
     """Networks, NAME=RUN/network.pt; several of one NAME are seeds of one row."""
-    guess: float | None = None
-    """Depth in m that wiener_guess takes everywhere (0.5)."""
+    guess_m: float | None = None
+    """Depth that wiener_guess takes everywhere (0.5)."""
     reference: str | None = None
     """Row that paired differences are to (input)."""
     distance: str = "auto"
@@ -369,20 +369,20 @@ def list_methods(options: EvaluateOptions, chosen: EvaluationSet, lens: KnownLen
         chosen: The set.
         lens: That known-field methods are told.
     """
-    if options.guess is not None and not options.guess > 0:
-        raise InputError("--guess", options.guess, "a depth above 0 m")
+    if options.guess_m is not None and not options.guess_m > 0:
+        raise InputError("--guess-m", options.guess_m, "a depth above 0 m")
     found = [_make_known(known, options, chosen, lens) for known in dict.fromkeys(options.methods)]
     for word in options.ridge:
         name, path = _split_word(word, "ridge")
         found.append(load_ridge(path, name=name, note=_tell_ridge(path, chosen)))
-    for word in options.network:
+    for word in options.model:
         name, path = _split_word(word, None)
         found.append(load_trained(path, name=name, field_sha256=chosen.field_sha256, pattern=chosen.pattern))
     if not found:
-        raise InputError("--methods", "none", "a method, a --ridge or a --network")
+        raise InputError("--methods", "none", "a method, a --ridge or a --model")
     untrained = {*get_args(Known), *(_split_word(word, "ridge")[0] for word in options.ridge)}
-    if twice := [name for word in options.network if (name := _split_word(word, None)[0]) in untrained]:
-        raise InputError("--network", f"the name {twice[0]!r}", "one that no other method has")
+    if twice := [name for word in options.model if (name := _split_word(word, None)[0]) in untrained]:
+        raise InputError("--model", f"the name {twice[0]!r}", "one that no other method has")
     return found
 
 
@@ -395,7 +395,7 @@ def _make_known(name: str, options: EvaluateOptions, chosen: EvaluationSet, lens
     if name == "wiener":
         return make_wiener(lens)
     if name == "wiener_guess":
-        return make_wiener(lens, depth_m=GUESS_M if options.guess is None else options.guess, name=name)
+        return make_wiener(lens, depth_m=GUESS_M if options.guess_m is None else options.guess_m, name=name)
     if name == "wiener_blind":
         return make_blind_wiener(lens)
     return make_richardson_lucy(lens) if name == "richardson_lucy" else make_least_squares(lens)
@@ -406,7 +406,7 @@ def _split_word(word: str, name: str | None) -> tuple[str, Path]:
     own, mark, path = word.partition("=")
     if not mark:
         if name is None:
-            raise InputError("--network", repr(word), "NAME=RUN/network.pt")
+            raise InputError("--model", repr(word), "NAME=RUN/network.pt")
         return name, Path(word)
     return own, Path(path)
 
@@ -419,7 +419,7 @@ def _tell_ridge(path: Path, chosen: EvaluationSet) -> str:
     try:
         told = json.loads(beside.read_text(encoding="utf-8"))
         samples, lens, field_sha256 = int(told["samples"]), str(told["lens"]), str(told["field_sha256"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(str(beside), f"text that says nothing of a bank ({error})", "what fit-ridge writes") from error
     note = f"fitted to {samples} samples"
     return note if field_sha256 == chosen.field_sha256 else f"{note} of another lens ({lens or 'a perfect one'})"

@@ -1,9 +1,6 @@
 """What `python -m learn.deblur train` does."""
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +16,7 @@ from ..synthesis_options import SynthesisOptions, open_options
 from ..trainer import Outcome, TrainerSettings, train
 from ..trainer.loop import SAMPLES_FOLDER
 from ..trainer.settings import Precision
+from ..trainer.stopping import catch_stop
 from ..variants import SynthesisSettings
 from .recipe import DeblurRecipe, find_shape, read_recipe
 from .task import DeblurTask, open_task
@@ -214,25 +212,3 @@ def tell_end(outcome: Outcome, trainer: TrainerSettings, tell: Say) -> None:
         gain_db = numbers["psnr_db"] - numbers["input_psnr_db"]
         tell(f"PSNR {numbers['psnr_db']:.2f} dB, {gain_db:+.2f} dB against the input; pictures in {SAMPLES_FOLDER}")
     tell(f"written: {outcome.network}")
-
-
-@contextmanager
-def catch_stop() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C, and a cluster's SIGTERM, as a question to ask between steps; a second Ctrl-C ends at once."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # where signals cannot be caught
-        yield lambda: False
-        return
-
-    def catch(number: int, frame: object) -> None:
-        asked.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for one in before:
-            signal.signal(one, catch)
-        yield lambda: bool(asked)
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)

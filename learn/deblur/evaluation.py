@@ -217,12 +217,12 @@ def run_methods(
         if row.method not in names or (row.method, row.fingerprint) in current:
             kept[row.method, row.fingerprint, row.index] = row
     jobs = []
-    for method in methods:
+    for which, method in enumerate(methods):
         for number in numbers:
             picture = find_picture(place, method, chosen.drawn[number].index) if number in shown else None
             is_there = picture is None or picture.is_file()
             if (method.name, method.fingerprint, chosen.drawn[number].index) not in kept or not is_there:
-                jobs.append((methods.index(method), chosen.places[number], picture))
+                jobs.append((which, chosen.places[number], picture))
     total, ready = len(methods) * len(numbers), len(methods) * len(numbers) - len(jobs)
     if on_progress and ready:
         on_progress(ready, total)
@@ -371,7 +371,7 @@ def _sorted(rows: dict[tuple[str, str, int], ScoreRow], methods: Sequence[Method
 def _read_listed(file: Path, told: bytes) -> list[dict[str, Any]]:
     try:
         found: list[dict[str, Any]] = json.loads(told)["samples"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(str(file), f"no list of samples ({error})", "what write_samples writes") from error
     return found
 

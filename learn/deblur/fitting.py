@@ -74,7 +74,10 @@ def place_frame(
         return FramePlace(float(left), float(top), notes.image_shape_px)
     scales = (height / sensor_height, width / sensor_width)
     if any(abs(scale - 1) > SIDE_SHARE for scale in scales):
-        why = "--window for a part of that sensor, --any-sensor to take it for all of another one"
+        why = "--any-sensor to take it for all of another one"
+        if height <= sensor_height and width <= sensor_width:
+            left, top = ((whole - part) // 4 * 2 for whole, part in ((sensor_width, width), (sensor_height, height)))
+            why = f"--window {left} {top} if it is the middle of that sensor, pixel by pixel; {why}"
         raise InputError("sensor", found, f"the network's {sensor} (2 % more or less); {why}")
     return FramePlace((sensor_width - width) / 2, (sensor_height - height) / 2, notes.image_shape_px)
 

@@ -18,6 +18,7 @@ from psf import InputError, PolarPSFField
 from render import RawFile, demosaic, mosaic
 
 from ..restorers import find_depth_by_blur, restore_wiener
+from .fitting import SIDE_SHARE
 
 Progress = Callable[[int, int], None]
 
@@ -123,7 +124,7 @@ def place_window(
     found = f"a photograph of {shape_px[1]} x {shape_px[0]} px"
     sensor = f"{sensor_px[1]} x {sensor_px[0]} px"
     if window_px is None:
-        if any(not 0 <= more <= 0.02 * whole for more, whole in zip(spare, sensor_px, strict=True)):
+        if any(not 0 <= more <= SIDE_SHARE * whole for more, whole in zip(spare, sensor_px, strict=True)):
             raise InputError("sensor", found, f"the field's {sensor} (2 % less at most), or --window for a part of it")
         return spare[1] // 2, spare[0] // 2
     left, top = window_px

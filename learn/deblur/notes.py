@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from psf import InputError
+from psf.errors import one_line
 from render import NoiseModel, RawSensor
 
 from ..networks.checkpoints import Note
@@ -82,5 +83,5 @@ def read_notes(notes: Mapping[str, Note], source: str) -> RestorerNotes:
             steps=int(str(notes[STEPS])),
         )
     except (KeyError, TypeError, ValueError) as error:
-        found = f"none of its training ({' '.join(str(error).split())[:120]})"
+        found = f"none of its training ({one_line(error)[:120]})"
         raise InputError(f"{source}: notes", found, "a network that python -m learn.deblur train made") from error

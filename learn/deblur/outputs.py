@@ -136,13 +136,22 @@ def remove_leftovers(path: Path) -> None:
 
 def _check_names(planned: Sequence[Output]) -> None:
     sources = {one.source.resolve(): one.source for one in planned}
+    # Another case is another name, but on many disks the same file.
+    own = {_identify(one): one for one in sources.values() if one.exists()}
     makers: dict[Path, Path] = {}
     for one in planned:
         for path in one.files:
             target = path.resolve()
-            if target in sources:
-                raise InputError(str(path), f"the photograph {sources[target]}", "another folder to write to")
+            source = sources.get(target) or (own.get(_identify(path)) if path.exists() else None)
+            if source is not None:
+                raise InputError(str(path), f"the photograph {source}", "another folder to write to")
             if target in makers:
                 both = f"both of {makers[target]} and of {one.source}"
                 raise InputError(str(path), both, "photographs of different names in one run")
             makers[target] = one.source
+
+
+def _identify(path: Path) -> tuple[int, int]:
+    """By which a disk knows a file, whatever it is called."""
+    facts = path.stat()
+    return facts.st_dev, facts.st_ino

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from psf import InputError
+from psf.runs import read_json
 
 from ..losses import PERCEPTUAL_WEIGHT
 from ..networks import NAFNetConfig, find_config
@@ -117,12 +118,7 @@ def read_recipe(path: Path) -> DeblurRecipe:
     Args:
         path: The file.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(str(path), f"text that is not JSON ({error})", "a recipe") from error
+    found = read_json(path, "a recipe")
     try:
         return DeblurRecipe.from_json(found)
     except InputError as error:

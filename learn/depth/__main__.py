@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 from tqdm import tqdm
@@ -18,13 +19,16 @@ from .network import DEFAULT_MODEL, load_network
 
 @dataclass(frozen=True)
 class Arguments:
-    """Run a depth network once over a folder of photographs; results lie beside them, and a second run goes on."""
+    """Run a depth network once over a folder of photographs; results lie beside them, and a second run goes on.
+
+    Example: python -m learn.depth photos --device cuda
+    """
 
     folder: tyro.conf.Positional[Path]
     """The photographs; folders in it count."""
     model: str = DEFAULT_MODEL
     """A folder with a network's files, or its name in the cache of transformers. Nothing is fetched."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Where results go, instead of beside the photographs."""
     index: Path | None = None
     """The index file of the folder, instead of a hidden file in it."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from psf import InputError
+from psf.errors import one_line
 
 from ..network_files import NetworkFacts, find_network_file, read_network_facts, write_network_file
 from ..photos import PhotoFolder, centre_place
@@ -59,7 +60,7 @@ def estimate_folder(
         except PermissionError as error:
             raise InputError(str(folder or photos.path(i).parent), f"no leave to write ({error})", "--out") from error
         except (InputError, OSError) as error:
-            failed.append((photo.name, " ".join(str(error).split())))
+            failed.append((photo.name, one_line(error)))
         if on_progress:
             on_progress(i + 1, len(photos))
     return Estimation(tuple(written), tuple(kept), tuple(failed))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from psf import InputError
+from psf.errors import one_line
 
 DEFAULT_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
 # In the configuration of a network with random weights, so that nobody takes its results for depth.
@@ -68,9 +69,7 @@ def load_network(model: str | Path = DEFAULT_MODEL, *, device: str | torch.devic
     try:
         network = network.eval().to(device)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
-        raise InputError(
-            "load_network(device)", f"{device} ({' '.join(str(error).split())})", "a device at hand"
-        ) from error
+        raise InputError("load_network(device)", f"{device} ({one_line(error)})", "a device at hand") from error
     config = network.config
     is_metric = getattr(config, "depth_estimation_type", "relative") == "metric"
     is_trained = not getattr(config, UNTRAINED_KEY, False)

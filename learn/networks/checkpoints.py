@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import pickle
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from psf import InputError
+from psf.runs import whole_file
 
 from .config import NAFNetConfig
 from .nafnet import NAFNet
@@ -94,8 +94,7 @@ def load_network(
                 raise InputError(f"{source}: config.{field.name}", here, str(wanted))
     network = NAFNet(found)
     put_weights(network, content.get("weights"), source)
-    notes = json.loads(content.get("notes", "{}"))
-    return SavedNetwork(network.to(device).eval(), MappingProxyType(notes))
+    return SavedNetwork(network.to(device).eval(), _read_notes(source, content.get("notes", "{}")))
 
 
 def hash_weights(network: NAFNet) -> str:
@@ -109,18 +108,8 @@ def hash_weights(network: NAFNet) -> str:
 
 def write_weights_file(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Write a dictionary of tensors and plain values; a file of that name is replaced once the new one is whole."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} to")
-    part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
-    try:
-        with part.open("xb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("xb") as file:
+        torch.save(content, file)
 
 
 def read_weights_file(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -159,6 +148,14 @@ def put_weights(network: NAFNet, weights: Any, source: str) -> None:
     if not dtype.is_floating_point:
         raise InputError(f"{source}: weights", dtype, "floating numbers")
     network.to(dtype).load_state_dict(weights)
+
+
+def _read_notes(source: str, text: Any) -> Mapping[str, Note]:
+    try:
+        found: dict[str, Note] = json.loads(text)
+        return MappingProxyType(found)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{source}: notes", f"{text!r} ({error})", "an object, as JSON") from error
 
 
 def _read_config(source: str, text: Any) -> NAFNetConfig:

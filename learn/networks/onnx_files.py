@@ -3,14 +3,13 @@
 import importlib
 import math
 import os
-import secrets
 import warnings
-from pathlib import Path
 from types import ModuleType
 
 import torch
 
 from psf import InputError
+from psf.runs import whole_file
 
 from .local_means import check_box
 from .nafnet import NAFNet
@@ -44,37 +43,32 @@ def write_onnx(
     weight = network.intro.weight
     if weight.dtype != torch.float32 or weight.device.type != "cpu":
         raise InputError("network", f"{weight.dtype} on {weight.device}", "float32 on the CPU")
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} to")
-    for module in ("onnx", "onnxscript", "onnxruntime"):
-        _optional(module)
-    planes = torch.rand((2, network.config.in_planes, 48, 64), generator=generator)
-    batch, height, width = (torch.export.Dim(name, min=1) for name in ("batch", "height", "width"))
     training = network.training
-    part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
     try:
         network.eval()
-        with warnings.catch_warnings(action="ignore"), torch.no_grad():  # the exporter's own, of its own workings
-            torch.onnx.export(
-                network,
-                (planes,),
-                str(part),
-                input_names=["planes"],
-                output_names=["restored"],
-                opset_version=OPSET,
-                dynamic_shapes={"planes": {0: batch, 2: height, 3: width}},
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-        error = compare_onnx(network, part, generator=generator)
-        if not error <= TOLERANCE:
-            raise InputError(str(target), f"a difference of {error:g} to torch", f"at most {TOLERANCE:g}")
-        part.replace(target)
+        with whole_file(path) as part:
+            for module in ("onnx", "onnxscript", "onnxruntime"):
+                _optional(module)
+            planes = torch.rand((2, network.config.in_planes, 48, 64), generator=generator)
+            batch, height, width = (torch.export.Dim(name, min=1) for name in ("batch", "height", "width"))
+            with warnings.catch_warnings(action="ignore"), torch.no_grad():  # the exporter's own, of its own workings
+                torch.onnx.export(
+                    network,
+                    (planes,),
+                    str(part),
+                    input_names=["planes"],
+                    output_names=["restored"],
+                    opset_version=OPSET,
+                    dynamic_shapes={"planes": {0: batch, 2: height, 3: width}},
+                    dynamo=True,
+                    external_data=False,
+                    verbose=False,
+                )
+            error = compare_onnx(network, part, generator=generator)
+            if not error <= TOLERANCE:
+                raise InputError(str(path), f"a difference of {error:g} to torch", f"at most {TOLERANCE:g}")
     finally:
         network.train(training)
-        part.unlink(missing_ok=True)
     return error
 
 

@@ -48,7 +48,7 @@ def import_published(
     named = {rename_published(name.removeprefix("module.")): values for name, values in found.items()}
     for name in ("intro.weight", "intro.bias", "ending.weight", "ending.bias"):
         if not isinstance(named.get(name), Tensor):
-            raise InputError(f"{source}", f"no {name}", "weights in the naming of NAFNet's public code")
+            raise InputError(source, f"no {name}", "weights in the naming of NAFNet's public code")
     intro, ending, bias = named["intro.weight"], named["ending.weight"], named["ending.bias"]
     if intro.ndim != 4 or ending.ndim != 4:
         raise InputError(source, f"intro.weight of shape {tuple(intro.shape)}", "convolutions")

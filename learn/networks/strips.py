@@ -107,12 +107,10 @@ def _run_block(block: NAFBlock, features: Tensor, gated: Tensor, rows: int, box_
         strip = multiply_halves(_convolve_rows(block.conv2, features, start, stop, block.widen))
         sums += strip.sum((0, 2, 3), dtype=torch.float64)
         gated[:, :, start:stop] = strip
-    if box_cells is None or box_cells >= max(height, width):
-        means, boxes = (sums / (height * width)).to(features.dtype)[None, :, None, None], None
-    else:
-        means, boxes = sums, RowMeans(gated[0], box_cells)
+    whole = (sums / (height * width)).to(features.dtype)[None, :, None, None]
+    boxes = None if box_cells is None or box_cells >= max(height, width) else RowMeans(gated[0], box_cells)
     for start, stop in _strips(features, rows):
-        own = means if boxes is None else boxes.rows(start, stop)[None]
+        own = whole if boxes is None else boxes.rows(start, stop)[None]
         features[:, :, start:stop] = block.finish(features[:, :, start:stop], gated[:, :, start:stop], own)
 
 

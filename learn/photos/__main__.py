@@ -22,7 +22,10 @@ from .splits import split_photos
 
 @dataclass(frozen=True)
 class Check:
-    """Index a folder, and list what cannot be used."""
+    """Index a folder, and list what cannot be used.
+
+    Example: python -m learn.photos check photos
+    """
 
     folder: tyro.conf.Positional[Path]
     """The photographs; folders in it count."""
@@ -32,7 +35,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Develop:
-    """Copy RAW files or large pictures into another folder as JPEG files that are quickly read in parts."""
+    """Copy RAW files or large pictures into another folder as JPEG files that are quickly read in parts.
+
+    Example: python -m learn.photos develop originals -o photos --longest-px 2048
+    """
 
     folder: tyro.conf.Positional[Path]
     """The originals; folders in it are kept."""
@@ -46,7 +52,10 @@ class Develop:
 
 @dataclass(frozen=True)
 class DivideFolder:
-    """Divide a folder into training and evaluation pictures that share no photographer, package, scene or look."""
+    """Divide a folder into training and evaluation pictures that share no photographer, package, scene or look.
+
+    Example: python -m learn.photos split photos -o split.json --share 0.1
+    """
 
     folder: tyro.conf.Positional[Path]
     """The photographs."""

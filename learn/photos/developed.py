@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from psf import InputError
+from psf.errors import one_line
 from render.noise import write_whole
 
 from .decoding import OpenPhoto
@@ -56,8 +57,9 @@ def develop_photos(
     source, target = Path(folder), Path(out)
     if not source.is_dir():
         raise FileNotFoundError(f"{source}: no such folder")
-    if target.resolve() == source.resolve():
-        raise InputError("develop_photos(out)", str(target), "another folder than that of the originals")
+    # Inside it copies would be developed again the next time, and every photograph would be drawn twice.
+    if source.resolve() in (target.resolve(), *target.resolve().parents):
+        raise InputError("develop_photos(out)", str(target), "another folder, outside that of the originals")
     if longest_px is not None and longest_px < 64:
         raise InputError("develop_photos(longest_px)", longest_px, "at least 64 px")
     if not 1 <= quality <= 100 or workers < 1:
@@ -76,7 +78,7 @@ def develop_photos(
             goal.parent.mkdir(parents=True, exist_ok=True)
             write_whole(goal, _develop(source / name, longest_px, quality))
         except (InputError, ImportError, OSError) as error:
-            return "failed", name, " ".join(str(error).split())
+            return "failed", name, one_line(error)
         return "written", new, ""
 
     target.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from psf import InputError
+from psf.errors import one_line
 
 from .crops import Cropping, PhotoCrop, Place, draw_place, draw_turn, find_detail, scale_light
 from .decoding import OpenPhoto
@@ -100,7 +101,7 @@ class PhotoFolder:
             try:
                 crop, kept = self._crop(i, cropping, generator)
             except (InputError, OSError) as error:
-                lost.append(" ".join(str(error).split()))
+                lost.append(one_line(error))
                 if len(lost) >= LARGEST_LOSS:
                     found = f"{len(lost)} photographs in a row that cannot be used; the last: {lost[-1]}"
                     raise InputError(str(self.root), found, "photographs") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from psf import InputError
+from psf.errors import one_line
 from render.noise import write_whole
 
 from ..depth_files import is_depth_name
@@ -83,10 +84,11 @@ def inspect_photo(folder: Path, name: str) -> Entry:
         name: Path in it, with slashes.
     """
     path = folder / name
-    facts = path.stat()
-    about = (name, facts.st_size, facts.st_mtime_ns)
+    about = (name, *_find_facts(path))
     try:
-        if not facts.st_size:
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such file; a link that leads nowhere, or a name that is not UTF-8")
+        if not path.stat().st_size:
             raise InputError(str(path), "an empty file", "a picture")
         opened = OpenPhoto(path)
         if min(opened.shape_px) < LEAST_SIDE_PX:
@@ -95,7 +97,7 @@ def inspect_photo(folder: Path, name: str) -> Entry:
         small = opened.thumbnail(THUMBNAIL_PX)
     except (InputError, ImportError, OSError) as error:
         # The folder's name stands in every message; the report names it once.
-        reason = " ".join(str(error).split()).replace(f"{path}: ", "", 1)
+        reason = one_line(error).replace(f"{path}: ", "", 1)
         return Unusable(*about, reason)
     spread = int((small.max(-1).astype(int) - small.min(-1)).max())
     return Photo(
@@ -104,13 +106,16 @@ def inspect_photo(folder: Path, name: str) -> Entry:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Names of all files in a folder and below that may be photographs, sorted; depth maps and hidden ones are not."""
+    """Names of all files in a folder and below that may be photographs, sorted; depth maps and hidden ones are not.
+
+    Bytes that are not UTF-8 are told by their numbers: a name that can be printed and kept, under which no file lies.
+    """
     names = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         inner = Path(parent).relative_to(folder)
         names += [(inner / one).as_posix() for one in files if _may_be_photo(one)]
-    return sorted(names)
+    return sorted(name.encode("utf-8", "backslashreplace").decode() for name in names)
 
 
 def _may_be_photo(name: str) -> bool:
@@ -146,8 +151,7 @@ def index_photos(
     unread: list[str] = []
     for name in names:
         entry = known.get(name)
-        facts = (folder / name).stat()
-        if entry is not None and (entry.bytes, entry.modified_ns) == (facts.st_size, facts.st_mtime_ns):
+        if entry is not None and (entry.bytes, entry.modified_ns) == _find_facts(folder / name):
             entries[name] = entry
         else:
             unread.append(name)
@@ -163,6 +167,15 @@ def index_photos(
                 on_progress(done, len(unread))
     _save_index(file, entries)
     return [entries[name] for name in names]
+
+
+def _find_facts(path: Path) -> tuple[int, int]:
+    """Size and time of a file, by which it is known again; zeros where there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0, 0
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _read_all(folder: Path, names: list[str], pool: ThreadPoolExecutor, workers: int) -> Iterator[Entry]:
@@ -198,10 +211,11 @@ def _parse(line: str) -> Entry:
 
 def _save_index(file: Path, entries: dict[str, Entry]) -> None:
     lines = [HEADER, *(asdict(entries[name]) for name in sorted(entries))]
-    text = "\n".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines) + "\n"
+    # In ASCII: an object a line, whatever characters of other alphabets end a line, too.
+    text = "\n".join(json.dumps(line, separators=(",", ":")) for line in lines) + "\n"
     try:
         write_whole(file, text.encode())
-    except PermissionError as error:
+    except OSError as error:
         warnings.warn(
             f"{file}: the index cannot be kept and the next start reads all files again ({error})", stacklevel=3
         )

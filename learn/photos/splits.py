@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from psf import InputError
+from psf.errors import one_line
 from render.noise import write_whole
 
 from .fingerprints import NEAR_BITS, find_lookalikes
@@ -64,7 +65,7 @@ def load_split(path: str | Path) -> Split:
             raise ValueError("another format or version")
         split = Split(tuple(fields["training"]), tuple(fields["evaluation"]), fields["labels"])
         shared = split.find_shared()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(str(file), f"no split ({error})", f"a manifest with {HEADER}") from error
     if shared:
         raise InputError(str(file), f"{len(shared)} things shared, first {shared[0]}", "sides that share nothing")
@@ -157,12 +158,14 @@ def _label_by_pattern(labels: Labels, pattern: str) -> None:
 def _label_by_file(labels: Labels, file: Path, unusable: set[str]) -> None:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file")
-    with file.open(encoding="utf-8-sig", newline="") as opened:
-        reader = csv.DictReader(opened)
-        found = reader.fieldnames or []
-        if "file" not in found or not set(found) & set(COLUMNS):
-            raise InputError(str(file), f"columns {', '.join(found)}", f"file and some of {', '.join(COLUMNS)}")
-        rows = list(reader)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            reader = csv.DictReader(opened)
+            found, rows = reader.fieldnames or [], list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(str(file), f"no CSV in UTF-8 ({one_line(error)})", "a file saved as such") from error
+    if "file" not in found or not set(found) & set(COLUMNS):
+        raise InputError(str(file), f"columns {', '.join(found)}", f"file and some of {', '.join(COLUMNS)}")
     told = {row["file"]: row for row in rows}
     if missing := [name for name in labels if name not in told]:
         raise InputError(str(file), f"{len(missing)} photographs not in it, first {missing[0]}", "a line for each")

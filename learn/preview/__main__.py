@@ -5,10 +5,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from psf import InputError
@@ -18,15 +17,20 @@ from render.noise import write_whole
 
 from ..synthesis import Synthesis, draw_scene
 from ..synthesis_options import SynthesisOptions, open_options
-from .plots import plot_comparison, plot_samples, plot_statistics
 from .views import compare_blurs, make_view
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DPI = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(SynthesisOptions):
-    """Draw a page of samples with their numbers: what a network will see."""
+    """Draw a page of samples with their numbers: what a network will see.
+
+    Example: python -m learn.preview photos --field lens.h5 --near-m 0.1 1 -n 6 -o page.png
+    """
 
     photos: tyro.conf.Positional[Path]
     """The photographs; folders in it count."""
@@ -79,8 +83,10 @@ def run(args: Arguments) -> Path:
     return args.out
 
 
-def draw_page(args: Arguments, synthesis: Synthesis, bar: "tqdm[None]") -> Figure:
+def draw_page(args: Arguments, synthesis: Synthesis, bar: "tqdm[None]") -> "Figure":
     """The page that is asked for."""
+    from .plots import plot_comparison, plot_samples, plot_statistics
+
     indices = range(args.first, args.first + args.count)
     if args.compare:
         return plot_comparison(compare_blurs(synthesis, args.first, on_progress=lambda n, of: advance(bar, n, of)))

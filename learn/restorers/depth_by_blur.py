@@ -68,6 +68,9 @@ def find_depth_by_blur(
         return torch.full_like(image[:, :1], float(field.depths_m[0]))
     rows, cols = (_place_tiles(whole, part) for whole, part in zip((height, width), shape, strict=True))
     sight = _Sight(shape, highest)
+    if not bool(sight.used.any()):
+        expected = f"more pixels, for frequencies from {LOWEST_CYCLES:g} cycles a tile to {highest:g} per px"
+        raise InputError("image", f"{height} x {width} px", expected)
     costs = image.new_zeros((len(image), len(dioptres), len(rows), len(cols)), dtype=torch.float64)
     for row, top in enumerate(rows):
         for col, left in enumerate(cols):

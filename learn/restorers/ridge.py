@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -55,9 +56,8 @@ class RidgeSettings:
         object.__setattr__(self, "iso_edges", tuple(float(edge) for edge in self.iso_edges))
         if self.side_cells < 1 or self.side_cells % 2 == 0:
             raise InputError("RidgeSettings.side_cells", self.side_cells, "an odd positive integer")
-        edges = self.iso_edges
-        if any(a >= b for a, b in zip((0.0, *edges), edges, strict=False)):
-            raise InputError("RidgeSettings.iso_edges", edges, "ISOs above 0, ascending")
+        if any(a >= b for a, b in pairwise((0.0, *self.iso_edges))):
+            raise InputError("RidgeSettings.iso_edges", self.iso_edges, "ISOs above 0, ascending")
         for name in ("radius_bins", "azimuth_bins"):
             if getattr(self, name) < 1:
                 raise InputError(f"RidgeSettings.{name}", getattr(self, name), "a positive integer")

@@ -24,7 +24,10 @@ MOST_NAMED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(SynthesisOptions):
-    """Write a fixed set of samples as tar shards. A run that was interrupted goes on with the same command."""
+    """Write a fixed set of samples as tar shards. A run that was interrupted goes on with the same command.
+
+    Example: python -m learn.synthesise photos --field lens.h5 --near-m 0.1 1 -n 6400 -o samples
+    """
 
     photos: tyro.conf.Positional[Path]
     """The photographs; folders in it count."""

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from psf import InputError
+from psf.errors import one_line
 from psf.runs import begin_run, make_generator
 from psf.threads import limit_threads
 from render import write_picture
@@ -339,5 +340,4 @@ def _fill(network: nn.Module, weights: Any, folder: Path) -> None:
     try:
         network.load_state_dict(dict(weights))
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(f"{folder}: state", reason, "the weights of this network") from error
+        raise InputError(f"{folder}: state", one_line(error)[:160], "the weights of this network") from error

@@ -73,6 +73,8 @@ def test_samples_that_do_not_fit_together_are_refused(synthesis):
         collate([])
     with pytest.raises(InputError, match=r"samples\[1\].input\): found shape \(6, 32, 30\)"):
         collate([sample, replace(sample, input=sample.input[..., :30])])
+    with pytest.raises(InputError, match=r"samples\[1\].image_shape_px\): found \(8, 8\)"):
+        collate([sample, replace(sample, image_shape_px=(8, 8))])
     with pytest.raises(InputError, match=r"samples\[1\]\): found other parts"):
         collate([sample, draw_sample(synthesis, 0, with_depth=True)])
     with pytest.raises(InputError, match=r"make_planes\(colours\): found shape \(3, 8, 8\)"):

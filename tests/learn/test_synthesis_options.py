@@ -34,7 +34,7 @@ def test_what_is_not_typed_is_as_in_the_paper(field_file):
 
 def test_typed_options_go_over_the_file_and_the_file_over_the_command(field_file, tmp_path):
     typed = SynthesisOptions(
-        field=field_file, cells=32, iso=(200, 800), near=(0.2, 0.3), dioptre=True, metres=True, spread=0.3, seed=8
+        field=field_file, cells=32, iso=(200, 800), near_m=(0.2, 0.3), dioptre=True, metres=True, spread_px=0.3, seed=8
     )
     settings = make_settings(typed, {"blur": "pixelwise"})
     assert settings.shape_px == (64, 64)

@@ -63,6 +63,12 @@ def test_frames_come_in_the_order_of_their_numbers_and_other_files_are_left_alon
     assert [one.path.name for one in find_frames(folder)] == ["F1.NPY", "f2.npy", "f10.npy"]
 
 
+def test_numbers_of_other_kinds_in_names_are_letters(folder):
+    for name in ("a3²4.npy", "a3.npy"):
+        save(name)
+    assert [one.path.name for one in find_frames(folder)] == ["a3.npy", "a3²4.npy"]
+
+
 def test_a_manifest_says_everything(folder):
     for name in ("a.npy", "b.npy", "flat_iso100_c.npy"):
         save(name)

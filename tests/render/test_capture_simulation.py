@@ -164,6 +164,8 @@ def test_crops_lie_evenly_over_image_heights_if_asked_for():
         ({"bits": 40}, ["bits"]),
         ({"gain": 0}, ["gain"]),
         ({"display_pixel_px": 0.0}, ["display_pixel_px"]),
+        ({"display_pixel_px": torch.ones(2)}, ["display_pixel_px", "3 of them"]),
+        ({"check_share": -0.1}, ["check_share", "0 to 1"]),
         ({"places_px": (torch.tensor([0.0]), torch.tensor([0.0]))}, ["places_px", "3 numbers"]),
         ({"focuses": [SimulatedFocus(lopsided, 0.7, 3.0)]}, ["focuses[0]", "3.0"]),
     ],

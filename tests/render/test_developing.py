@@ -163,6 +163,7 @@ def test_given_colours_replace_those_of_the_file():
         ({"method": "ahd"}, "ahd"),
         ({"encoding": "gamma"}, "encoding"),
         ({"exposure_ev": float("nan")}, "exposure_ev"),
+        ({"exposure_ev": 2000.0}, "stops from -100 to 100"),
         ({"white_balance": torch.tensor([1.0, 0.0, 1.0])}, "white_balance"),
         ({"xyz_to_camera": torch.ones(3)}, "xyz_to_camera"),
         ({"xyz_to_camera": torch.ones(3, 3)}, "without an inverse"),

@@ -8,7 +8,7 @@ import torch
 import psf
 from psf import InputError
 from psf.metrics import find_rms_radius_px
-from render.framing import LOBES, PADDINGS, fit_field, magnify, place_window, weigh_sinc
+from render.framing import LOBES, PADDINGS, fit_field, magnify, mirror_index, place_window, weigh_sinc
 
 
 def smooth_picture(height, width, x0_px=0.0, y0_px=0.0, scale=1.0, centre=(0.0, 0.0)):
@@ -176,3 +176,8 @@ def test_scales_and_paddings_that_mean_nothing_are_refused(scale, padding, words
             window=(0, 0),
             padding=padding,
         )
+
+
+def test_places_outside_a_row_are_mirrored_about_its_ends_as_often_as_needed():
+    assert mirror_index(torch.arange(-4, 8), 3).tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2, 1]
+    assert mirror_index(torch.arange(-2, 3), 1).tolist() == [0] * 5

@@ -65,3 +65,7 @@ def test_bad_input_is_named_in_one_line(call, words):
     with pytest.raises(InputError) as caught:
         call()
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_row_of_one_number_may_be_the_number():
+    assert Table((100, 400), (1e-4, 4e-4), (1e-8, 4e-8)) == Table((100, 400), ((1e-4,), (4e-4,)), ((1e-8,), (4e-8,)))

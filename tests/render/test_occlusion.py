@@ -170,7 +170,7 @@ def test_march_passes_a_gradient_to_the_picture_that_is_exact_given_the_decision
         decided.append(decided[0] if decided else find_sightlines(*arguments))
         return decided[0]
 
-    monkeypatch.setattr("render.occlusion.find_sightlines", decide_once)
+    monkeypatch.setattr("render.sightlines.find_sightlines", decide_once)
 
     def march(picture):
         return layered(picture, depth_m, DISCS, padding="replicate", rays=16)

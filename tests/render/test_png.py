@@ -129,3 +129,11 @@ def test_broken_files_are_refused_in_one_line(tmp_path, name):
 def test_samples_of_another_kind_are_refused(samples):
     with pytest.raises(InputError, match="samples"):
         write_png16(io.BytesIO(), samples)
+
+
+def test_samples_may_lie_in_memory_in_any_order():
+    planes = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
+    plain, turned = io.BytesIO(), io.BytesIO()
+    write_png16(plain, np.ascontiguousarray(np.moveaxis(planes, 0, 2)))
+    write_png16(turned, np.moveaxis(planes, 0, 2))
+    assert turned.getvalue() == plain.getvalue()

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -14,8 +15,8 @@ import torch
 from psf import InputError
 from render.dng import write_dng
 from render.photographs import LinearFile, RawFile
-from render.raw import read_linear, read_photo, read_raw
-from render.tiff_tags import CFA, LINEAR_RAW
+from render.raw import _find_corner, _read_black, read_linear, read_photo, read_raw
+from render.tiff_tags import CFA, LINEAR_RAW, Directory, FileTags
 
 S40 = (8606, -2573, -949, -8237, 15489, 2974, -2649, 3076, 9100)
 NEUTRAL = (990, 1819, 1, 1, 990, 1794)
@@ -376,3 +377,10 @@ def test_240_damaged_files_are_read_or_refused_and_nothing_crashes_or_hangs(tmp_
     assert int(refused) > 20  # the damage is real
     assert int(read) > 20
     assert float(longest_s) < 20  # 0.3 s on a quiet machine
+
+
+def test_tags_of_fractions_over_nothing_are_as_if_they_were_not_there():
+    own = {262: (float(CFA),), 50829: (math.nan, 2.0, 8.0, 8.0), 50713: (math.nan, 2.0), 50714: (64.0,)}
+    tags = FileTags((Directory({50706: (1.0, 4.0, 0.0, 0.0), **own}),))
+    assert _find_corner(tags) == (0, 0)
+    assert _read_black(tags, [(0, 0, 0), (1, 1, 0)], 1) == [64.0, 64.0]

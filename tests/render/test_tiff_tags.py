@@ -1,3 +1,4 @@
+import math
 import struct
 
 import numpy as np
@@ -136,3 +137,10 @@ def ciff() -> bytes:
 def test_camera_is_named_in_every_container(tmp_path, content, name):
     (tmp_path / "a").write_bytes(content)
     assert read_camera_name(tmp_path / "a") == name
+
+
+def test_numbers_that_a_damaged_file_does_not_have_are_no_integers():
+    damaged = Directory({262: (float(CFA),), 256: (4.0, 5.0), 273: (8.0, math.nan), 279: (16.0, 16.0)})
+    assert damaged.integers(256) == (4, 5)
+    assert damaged.integers(273) == damaged.integers(999) == ()
+    assert FileTags((damaged,)).find_end_of_data_bytes() == 0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from render.tiling import cut_axis, cut_picture, fast_length, tile_side
+from render.tiling import cut_axis, cut_picture, fast_length, smooth_length, tile_side
 
 
 @pytest.mark.parametrize(("sensor", "first", "length"), [(512, 0, 512), (511, 0, 511), (4000, 1234, 300), (40, 12, 18)])
@@ -42,3 +42,8 @@ def test_blocks_without_their_holes_cover_the_padded_picture_once(form, padding)
 @pytest.mark.parametrize(("least", "length"), [(88, 90), (128, 128), (7, 8), (97, 100)])
 def test_transforms_have_only_small_factors(least, length):
     assert fast_length(least) == length
+
+
+@pytest.mark.parametrize(("least", "length"), [(1, 1), (7, 8), (15, 15), (26, 27), (121, 125)])
+def test_lengths_that_need_not_be_even_are_the_nearest_of_small_factors(least, length):
+    assert smooth_length(least) == length

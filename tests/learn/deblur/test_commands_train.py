@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from learn.deblur.commands_train import TrainOptions, catch_stop, make_recipe, run_train
+from learn.deblur.commands_train import TrainOptions, make_recipe, run_train
 from learn.deblur.notes import read_notes
 from learn.deblur.recipe import DeblurRecipe, read_recipe
 from learn.networks import find_config, hash_weights, load_network
@@ -123,16 +123,6 @@ def test_an_interrupt_saves_and_says_how_to_go_on(options, tmp_path):
     run_train(options(out=tmp_path / "whole"))
     one, two = (load_network(tmp_path / name / "network.pt").network for name in ("run", "whole"))
     assert hash_weights(one) == hash_weights(two)
-
-
-def test_signals_are_as_they_were_afterwards():
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with catch_stop() as should_stop:
-        assert not should_stop()
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0)
-        assert should_stop()
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 @pytest.mark.parametrize(

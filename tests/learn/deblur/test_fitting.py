@@ -31,6 +31,15 @@ def test_another_size_is_refused_in_a_line_that_says_what_to_do(notes, shape_px)
         place_frame(shape_px, notes)
 
 
+def test_a_smaller_photograph_is_told_the_window_of_the_middle(notes):
+    with pytest.raises(InputError, match="--window 90 60 if it is the middle of that sensor"):
+        place_frame((100, 100), notes)
+    assert place_frame((100, 100), notes, window_px=(90, 60)) == FramePlace(90.0, 60.0, (220, 280))
+    with pytest.raises(InputError) as larger:
+        place_frame((300, 100), notes)
+    assert "--window" not in str(larger.value)
+
+
 def test_another_size_is_taken_for_a_sensor_of_its_own_when_told(notes):
     assert place_frame((110, 140), notes, any_sensor=True) == FramePlace(0.0, 0.0, (110, 140))
     with pytest.raises(InputError, match="window_px"):

@@ -19,7 +19,7 @@ def field_file(tmp_path_factory, lens):
         (["train", "PHOTOS", "--field", "F.h5", "-o", "RUN", "--network", "tiny", "--rate", "1e-3"], Train),
         (["make-eval", "PHOTOS", "--field", "F.h5", "-o", "EVAL", "-n", "8"], MakeEval),
         (["fit-ridge", "PHOTOS", "--field", "F.h5", "-o", "bank.pt"], FitRidge),
-        (["evaluate", "EVAL", "-o", "TABLE", "--network", "both=RUN/network.pt"], Evaluate),
+        (["evaluate", "EVAL", "-o", "TABLE", "--model", "both=RUN/network.pt"], Evaluate),
         (["restore", "a.dng", "b.dng", "--model", "M.pt", "-o", "OUT"], Restore),
     ],
 )

@@ -80,3 +80,13 @@ def test_leftovers_of_this_very_file_are_removed(tmp_path):
     remove_leftovers(tmp_path / "a.dng")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a.png.0123.part", "a.dng"]
     remove_leftovers(tmp_path / "nowhere" / "a.dng")
+
+
+def test_another_name_of_the_photograph_itself_is_refused(tmp_path):
+    # What "photo.dng" is to "PHOTO.DNG" on disks that do not tell cases apart.
+    photo, alias = tmp_path / "PHOTO.DNG", tmp_path / "out" / "PHOTO.dng"
+    photo.touch()
+    alias.parent.mkdir()
+    alias.hardlink_to(photo)
+    with pytest.raises(InputError, match="found the photograph"):
+        plan_outputs([photo], alias.parent)

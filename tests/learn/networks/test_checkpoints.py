@@ -141,3 +141,11 @@ def test_notes_are_plain(network, tmp_path):
         save_network(network, tmp_path / "a.pt", notes={"field": torch.zeros(2)})
     with pytest.raises(InputError, match="network"):
         save_network(torch.nn.Identity(), tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("notes", ["{", "[1]", 3])
+def test_notes_that_are_none_are_named(network, tmp_path, notes):
+    save_network(network, tmp_path / "a.pt")
+    torch.save(read_weights_file(tmp_path / "a.pt") | {"notes": notes}, tmp_path / "b.pt")
+    with pytest.raises(InputError, match=r"b\.pt: notes: found"):
+        load_network(tmp_path / "b.pt")

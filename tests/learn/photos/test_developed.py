@@ -61,5 +61,7 @@ def test_folders_that_make_no_sense_are_named(pictures, tmp_path):
         develop_photos(pictures, tmp_path / "out")
     with pytest.raises(InputError, match="another folder"):
         develop_photos(pictures, pictures)
+    with pytest.raises(InputError, match="outside that of the originals"):
+        develop_photos(pictures, pictures / "copies")
     with pytest.raises(FileNotFoundError):
         develop_photos(pictures / "nowhere", tmp_path / "out")

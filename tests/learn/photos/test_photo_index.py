@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 
 import pytest
 from PIL import Image
@@ -148,3 +149,41 @@ def test_what_cannot_be_indexed_is_named(tmp_path):
 def test_raw_files_are_counted():
     raw = Photo("a.DNG", 1, 1, (100, 100), False, "", 0)
     assert count_raw([raw, Unusable("b.nef", 1, 1, "x")]) == 1
+
+
+def test_names_with_characters_that_end_lines_elsewhere_are_kept(save, picture, pictures, recwarn):
+    save("a\u2028b\x85c.jpg", picture())
+    first = index_photos(pictures)
+    assert names(first, Photo) == ["a\u2028b\x85c.jpg"]
+    read = []
+    assert index_photos(pictures, on_progress=lambda done, of: read.append(of)) == first
+    assert not read
+    assert not recwarn.list
+
+
+def test_a_link_that_leads_nowhere_is_told_and_ends_nothing(save, picture, pictures):
+    save("a.jpg", picture())
+    (pictures / "b.jpg").symlink_to(pictures / "nowhere.jpg")
+    for _ in range(2):
+        good, bad = index_photos(pictures)
+        assert (good.name, bad.name) == ("a.jpg", "b.jpg")
+        assert bad.reason.startswith("no such file; a link that leads nowhere")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_a_name_that_is_not_utf_8_is_told_and_ends_nothing(save, picture, pictures):
+    path = save("a.jpg", picture())
+    path.rename(pictures / "caf\udce9.jpg")
+    for _ in range(2):
+        (bad,) = index_photos(pictures)
+        assert bad.name == r"caf\udce9.jpg"
+        assert "not UTF-8" in bad.reason
+
+
+def test_a_disk_that_cannot_be_written_to_is_used_with_a_warning(folder, monkeypatch):
+    def refuse(path, content):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("learn.photos.photo_index.write_whole", refuse)
+    with pytest.warns(UserWarning, match="the index cannot be kept"):
+        assert names(index_photos(folder), Photo)

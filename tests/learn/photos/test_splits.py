@@ -151,6 +151,12 @@ def test_lists_that_do_not_fit_are_named(grouped, tmp_path, rows, words):
         split_photos(grouped, share=0.5, generator=generator(), groups=tmp_path / "other.csv")
 
 
+def test_a_list_that_is_not_utf_8_is_named(grouped, tmp_path):
+    (tmp_path / "other.csv").write_bytes("file,photographer\na0.jpg,José\n".encode("cp1252"))
+    with pytest.raises(InputError, match=r"other\.csv: found no CSV in UTF-8"):
+        split_photos(grouped, share=0.5, generator=generator(), groups=tmp_path / "other.csv")
+
+
 def test_settings_that_make_no_sense_are_named(grouped, tmp_path):
     for change, words in (({"share": 1.0}, "share"), ({"within_bits": 40}, "within_bits")):
         with pytest.raises(InputError, match=words):

@@ -119,6 +119,7 @@ def test_pictures_smaller_than_a_kernel_and_fields_of_one_depth_are_taken(field)
         ({"window": (399, 0)}, "window"),
         ({"image": torch.full((1, 3, 20, 20), math.nan, dtype=F64)}, "image"),
         ({"image": torch.zeros((1, 2, 20, 20), dtype=F64)}, "image"),
+        ({"image": torch.zeros((1, 3, 8, 8), dtype=F64)}, "more pixels"),
         ({"image": None}, "image"),
     ],
 )
