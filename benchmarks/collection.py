@@ -190,6 +190,13 @@ COLLECTION = (
     ),
     Benchmark("photos", "Crops of photographs with their depth", ("photos.py",), 1.0),
     Benchmark(
+        "startup",
+        "Commands before they do anything",
+        ("startup.py", "--repeats", "1", "--plain", "--only", "psf", "optics", "render", "learn.deblur", "learn.dfd"),
+        0.5,
+        (Figure("slowest `--help` beyond torch's own import, processor seconds", r"^slowest: ([\d.]+) s"),),
+    ),
+    Benchmark(
         "estimate",
         "Kernels estimated from photographs of a display, beside traced ones",
         ("psf_direct.py", "--lens", "stack"),

@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import tyro
 
+from psf.runs import whole_file
+
 Array = npt.NDArray[Any]
 
 HEIGHT, WIDTH = 240, 320
@@ -475,9 +477,8 @@ def load_truth(name: str, folder: Path | None, rays: int = 1024, threads: int = 
     }
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{name}.part.npz")
-        np.savez(part, **found)
-        part.replace(path)
+        with whole_file(path) as part, part.open("wb") as file:
+            np.savez(file, **found)
     return found
 
 

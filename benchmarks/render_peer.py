@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CALLS = ("blend", "splat", "kernels and splat")
 PART_PX = 64  # what renders per pixel does a piece of this side, and its time is scaled to the picture
 PART_AT = 224, 320  # row and column
 FARTHEST_M = 1e6

@@ -40,7 +40,6 @@ STAGES = {
     "unprocess": (render.camera, "make_light"),
     "blur, mosaic": (render.camera, "blur_mosaic"),
     "noise": (render.camera, "add_noise"),
-    "whole": (learn.synthesis, "draw_scene"),
 }
 
 
@@ -87,14 +86,13 @@ def measure_stages(synthesis: Synthesis, count: int) -> tuple[dict[str, float], 
     clock = Clock()
     with contextlib.ExitStack() as stack:
         for name, (owner, function) in STAGES.items():
-            if name != "whole":
-                wrapped = clock.wrap(name, getattr(owner, function))
-                stack.enter_context(mock.patch.object(owner, function, wrapped))
+            wrapped = clock.wrap(name, getattr(owner, function))
+            stack.enter_context(mock.patch.object(owner, function, wrapped))
         start = time.process_time()
         for index in range(count):
             draw_sample(synthesis, index)
         whole_s = time.process_time() - start
-    found = {name: 1000 * spent / count for name, spent in clock.spent_s.items() if name != "whole"}
+    found = {name: 1000 * spent / count for name, spent in clock.spent_s.items()}
     found["the rest"] = 1000 * whole_s / count - sum(found.values())
     return found, 1000 * whole_s / count
 

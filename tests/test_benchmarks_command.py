@@ -45,6 +45,7 @@ OUTPUTS = {
         "| blend | 1 workers | 17.0 |\n| blend | 2 workers | 29.0 |\n"
     ),
     "estimate": "| stack |  | 0.41 | 0.83 | 33 x 12 | 0.0050 | 95 | 160 | 1.9 |\n",
+    "startup": "| psf | 0.18 | 0.19 | 1.40 | 1.45 |\nslowest: 0.41 s\nabove 0.5 s: none of 5\n",
     "synthesis": "none, 2 workers: 19.6 patches/s, batch 64\nblend, 2 workers: 16.4 patches/s, batch 64\n",
 }
 

@@ -1,6 +1,6 @@
 """The fields of a focal stack, small: they fit together, and the picture shrinks as the focus goes away."""
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 
@@ -15,12 +15,12 @@ SMALL = ["--bin", "24", "--depths", "3", "--radii", "3", "--kernel-px", "7", "--
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("focal_stack_fields", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["focal_stack_fields"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["focal_stack_fields"]
+    """As `python examples/focal_stack_fields.py` finds it and its sibling."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(EXAMPLE.parent))
+        yield importlib.import_module("focal_stack_fields")
+    for name in ("focal_stack_fields", "simulate_captures"):
+        sys.modules.pop(name, None)
 
 
 def test_fields_of_a_focal_stack_fit_together(example, tmp_path, capsys):
@@ -56,3 +56,15 @@ def test_what_cannot_be_traced_is_said_in_one_line(example, tmp_path, capsys, wo
     assert told in line
     assert "\n" not in line
     assert not (tmp_path / "stack").exists()
+
+
+def test_the_benchmark_of_depth_networks_traces_its_fields_with_the_example(example, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLE.parents[1] / "benchmarks"))
+    benchmark = importlib.import_module("dfd_table3")
+    traced = []
+    monkeypatch.setattr(example, "run", traced.append)
+    paths = benchmark.trace_fields(tmp_path)
+    assert [path.name for path in paths] == [f"F_{focus_m:g}.h5" for focus_m in traced[0].focus_m]
+    assert traced[0].out == tmp_path
+    for name in ("dfd_table3", "restoration_runs"):
+        sys.modules.pop(name)

@@ -53,6 +53,15 @@ def test_dng_and_picture_are_written_whole(simulate_raw, inputs, tmp_path, monke
     assert 0.1 < float(seen.mean()) < 0.9
 
 
+def test_the_middle_of_the_sensor_keeps_its_pixels_and_says_how_to_restore_it(simulate_raw, inputs, tmp_path, capsys):
+    arguments = ["--field", str(inputs / "lens.h5"), "--width-px", "140", "--middle", "-o", str(tmp_path / "a.dng")]
+    assert simulate_raw.main([str(inputs / "tiles.png"), *arguments]) == 0
+    # Of 150 x 200 px, even rows and columns: the mosaic keeps its pattern.
+    assert capsys.readouterr().out.rstrip().endswith("--window 30 22")
+    assert simulate_raw.find_middle((104, 140), (150, 200)) == (30, 22)
+    assert read_raw(tmp_path / "a.dng").shape_px == (104, 140)
+
+
 def test_same_seed_writes_the_same_mosaic(simulate_raw, inputs, tmp_path):
     arguments = [str(inputs / "tiles.png"), "--field", str(inputs / "lens.h5"), "--depth", "0.3", "--width-px", "140"]
     for name in "ab":

@@ -44,6 +44,9 @@ DISTRIBUTIONS = {"PIL": "pillow", "mpl_toolkits": "matplotlib", "skimage": "scik
 
 # What `import psf` must not load: it costs every program that only wants a kernel.
 HEAVY = {"h5py", "matplotlib", "numba", "scipy", "tyro", "tqdm", "PIL", "tifffile", "rawpy", "exifread"}
+# What a command must not load before it knows what it is to do: `--help` answers half a second after torch is there
+# (benchmarks/startup.py). Pillow costs a hundredth of a second.
+HEAVY_FOR_COMMANDS = HEAVY - {"tyro", "tqdm", "PIL"}
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,23 @@ def test_every_imported_library_is_declared():
 @pytest.mark.parametrize("package", ["psf"])
 def test_source_of_a_light_package_loads_nothing_heavy(package):
     assert not {module.partition(".")[0] for module in load_closure(package)} & HEAVY
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if is_main(name)])
+def test_command_loads_nothing_heavy_before_it_starts(name):
+    assert not {module.partition(".")[0] for module in load_closure(name)} & HEAVY_FOR_COMMANDS
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in EXAMPLES if "import tyro" in path.read_text("utf-8")], ids=lambda p: p.name
+)
+def test_example_loads_nothing_heavy_before_it_starts(path):
+    loaded, waiting = set(), [path]
+    for one in waiting:
+        found = imports_of(one.read_text(encoding="utf-8"), one.stem, False, set(MODULES))
+        loaded |= set().union(*(load_closure(i.module) for i in found if i.at_load))
+        waiting += [e for e in EXAMPLES if e not in waiting and e.stem in {i.module for i in found if i.at_load}]
+    assert not {module.partition(".")[0] for module in loaded} & HEAVY_FOR_COMMANDS
 
 
 MEASURE = """
