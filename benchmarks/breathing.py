@@ -32,6 +32,9 @@ from psf.patterns import make_dead_leaves
 from render.capture_simulation import SimulatedFocus, simulate_captures
 
 LENS, BINNING = "stack_12mm_f2.8", 4
+# Side of the display's pixels on the sensor. As large as the sensor's they would fit one to one at the first focus
+# distance and lie between pixels at the others, a blur that no kernel of the lens has.
+DISPLAY_PX = 0.5
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def photograph(cameras: list[Camera], args: Args, depths_m: Tensor) -> Captures:
     generator = torch.Generator().manual_seed(args.seed)
     shape = cameras[0].lens.sensor.image_shape_px
     columns, rows = place_crops(args.pairs, args.crop_px, shape, generator)
-    side = args.crop_px + args.kernel_px + 80
+    side = round((args.crop_px + args.kernel_px + 80) / DISPLAY_PX)
     displays = [make_dead_leaves((side, side), generator=generator) for _ in range(min(args.pairs, 24))]
     return simulate_captures(
         displays,
@@ -142,6 +145,7 @@ def photograph(cameras: list[Camera], args: Args, depths_m: Tensor) -> Captures:
         depths_m,
         image_shape_px=shape,
         kernel_px=args.kernel_px,
+        display_pixel_px=DISPLAY_PX,
         generator=generator,
         crop_px=(args.crop_px, args.crop_px),
         places_px=(columns, rows),

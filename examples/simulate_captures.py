@@ -40,6 +40,9 @@ from render.pictures import read_picture
 
 # One wavelength for a grey picture.
 GREEN_UM = 0.55
+# Display pixels as large as the sensor's fit one to one at one scale and lie between pixels at all others, which blurs
+# these by 0.4 px that no kernel of the lens has; half as large they blur far less.
+FINE_DISPLAY_PX = 0.5
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Args:
     """Red, green and blue, three wavelengths each, instead of one wavelength."""
     textures: Path | None = None
     """A folder of pictures to show instead of dead leaves."""
+    display_pixel_px: float | None = None
+    """Side of the display's pixels on the sensor; by default 1, and 0.5 for dead leaves at several focus distances."""
     seed: int = 0
     """The same seed gives the same pictures."""
 
@@ -102,6 +107,8 @@ def run(args: Args) -> Captures:
         raise InputError("--near-m, --far-m", (args.near_m, args.far_m), "two depths above 0, ascending")
     if args.pairs < 1:
         raise InputError("--pairs", args.pairs, "1 or more")
+    if args.display_pixel_px is not None and not 0.1 <= args.display_pixel_px <= 10:
+        raise InputError("--display-pixel-px", args.display_pixel_px, "0.1 to 10")
     if args.out.suffix != ".npz" and args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise InputError("--out", str(args.out), "an .npz file, or a folder that is new or empty")
     lens = bin_pixels(optics.load(args.lens), args.bin)
@@ -119,6 +126,7 @@ def run(args: Args) -> Captures:
             kernel_px=args.kernel_px,
             generator=generator,
             crop_px=(args.crop_px, args.crop_px),
+            display_pixel_px=find_display_pixel_px(args),
             placing=args.placing,
             noise=args.noise,
             node_px=args.node_px,
@@ -156,6 +164,13 @@ def trace_kernels(
     return kernels_at(lens, radius.clamp_max(1).tolist(), azimuth_rad, depth_m.tolist(), channels, **options).kernels
 
 
+def find_display_pixel_px(args: Args) -> float:
+    """Side of the display's pixels on the sensor."""
+    if args.display_pixel_px is not None:
+        return args.display_pixel_px
+    return FINE_DISPLAY_PX if len(args.focus_m) > 1 and args.textures is None else 1.0
+
+
 def show_displays(
     args: Args, lens: optics.Lens, focuses: Sequence[SimulatedFocus], generator: torch.Generator
 ) -> list[Tensor]:
@@ -164,7 +179,7 @@ def show_displays(
         return [read_picture(file)[0].mean(0, keepdim=True) for file in find_textures(args.textures)]
     half_px = 0.5 * sum(side**2 for side in lens.sensor.image_shape_px) ** 0.5
     reach = half_px * max(abs(1 / one.magnification - 1) for one in focuses)
-    side = 3 * args.crop_px + args.kernel_px + 2 * round(reach + 1)
+    side = round((3 * args.crop_px + args.kernel_px + 2 * round(reach + 1)) / find_display_pixel_px(args))
     count = -(-args.pairs // 20)
     return [make_dead_leaves((side, side), generator=generator, is_coloured=args.colour) for _ in range(count)]
 
