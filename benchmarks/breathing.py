@@ -113,30 +113,10 @@ def open_cameras(args: Args) -> list[Camera]:
     return [Camera(lens.refocused(one), reference, one, args.kernel_px) for one in args.focus_m]
 
 
-def place_crops(count: int, crop_px: int, image_shape_px: tuple[int, int], generator: torch.Generator) -> list[Tensor]:
-    """First columns and rows of crops whose image heights are even from the centre to the corner, (N,) each.
-
-    Azimuths are random among those where the crop lies on the sensor, so that the corners are photographed as well:
-    where nobody has photographed, no estimator knows the shift.
-    """
-    free = [image_shape_px[axis] - crop_px for axis in (1, 0)]
-    radius_px = 0.5 * math.hypot(*free) * (torch.arange(count, dtype=torch.float64) + 0.5) / count
-    least, most = (
-        (0.5 * room / radius_px).clamp(max=1).asin() if n else (0.5 * room / radius_px).clamp(max=1).acos()
-        for n, room in enumerate(free)
-    )
-    drawn = torch.rand(3, count, generator=generator, dtype=torch.float64)
-    azimuth_rad = least + (most - least) * drawn[0]
-    side = 2 * (drawn[1:] < 0.5) - 1
-    columns, rows = radius_px * azimuth_rad.cos() * side[0], radius_px * azimuth_rad.sin() * side[1]
-    return [(0.5 * room + one).round().clamp(0, room) for room, one in zip(free, (columns, rows), strict=True)]
-
-
 def photograph(cameras: list[Camera], args: Args, depths_m: Tensor) -> Captures:
     """Pairs of every focus distance."""
     generator = torch.Generator().manual_seed(args.seed)
     shape = cameras[0].lens.sensor.image_shape_px
-    columns, rows = place_crops(args.pairs, args.crop_px, shape, generator)
     side = round((args.crop_px + args.kernel_px + 80) / DISPLAY_PX)
     displays = [make_dead_leaves((side, side), generator=generator) for _ in range(min(args.pairs, 24))]
     return simulate_captures(
@@ -148,7 +128,7 @@ def photograph(cameras: list[Camera], args: Args, depths_m: Tensor) -> Captures:
         display_pixel_px=DISPLAY_PX,
         generator=generator,
         crop_px=(args.crop_px, args.crop_px),
-        places_px=(columns, rows),
+        placing="radius",
         noise=args.noise,
         node_px=args.node_px,
         check_share=0.05,

@@ -24,6 +24,7 @@ KernelsAtPixel = Callable[[Tensor, Tensor, Tensor], Tensor]
 TransmissionAtPixel = Callable[[Tensor, Tensor, Tensor], Tensor]
 Noise = float | tuple[float, float]
 PLACINGS = ("area", "radius")
+ROUNDING_PX = 1e-6  # of a place on the display
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,8 @@ class _View:
             # Edges of sensor pixels, taken back to the first focus's scale, then counted in display pixels.
             place = first - 0.5 + torch.arange(size + 1, dtype=torch.float64)
             place = (centre + (place - centre) / magnification - hung) / self.pixel_px
-            start, end = math.floor(float(place[0])), math.ceil(float(place[-1]))
+            # Rounding must not ask for a pixel beyond the display's last one.
+            start, end = math.floor(float(place[0]) + ROUNDING_PX), math.ceil(float(place[-1]) - ROUNDING_PX)
             if start < 0 or end > picture.shape[axis + 1]:
                 found = f"pixels {start} to {end} of {picture.shape[axis + 1]} seen"
                 raise InputError("displays", found, "a display that reaches beyond crop, kernel and breathing")
@@ -346,11 +348,16 @@ def _place(
     drawn = torch.rand(count, 2, generator=generator, dtype=torch.float64)
     if placing == "area":
         return (drawn[:, 0] * (free[0] + 1)).floor(), (drawn[:, 1] * (free[1] + 1)).floor()
-    # Evenly over the way from the centre to the corner, then pushed onto the sensor.
-    radius = 0.5 * math.hypot(*image_shape_px) * drawn[:, 0]
-    azimuth = 2 * math.pi * drawn[:, 1]
-    middles = ((image_shape_px[1] - crop_px[1]) / 2, (image_shape_px[0] - crop_px[0]) / 2)
-    x, y = middles[0] + radius * azimuth.cos(), middles[1] - radius * azimuth.sin()
+    # As many middles in every ring about the centre, at azimuths where the whole crop lies on the sensor: the last ring
+    # is in the corners. Rings come in another order than depths.
+    half = [room / 2 for room in free]
+    ring = torch.randperm(count, generator=generator, dtype=torch.float64)
+    distance = (math.hypot(*half) * (ring + drawn[:, 0]) / count).clamp_min(1e-9)
+    least, most = (half[0] / distance).clamp(max=1).acos(), (half[1] / distance).clamp(max=1).asin()
+    azimuth_rad = least + (most - least) * drawn[:, 1]
+    side = 2.0 * (torch.rand(count, 2, generator=generator) < 0.5) - 1
+    x = half[0] + side[:, 0] * distance * azimuth_rad.cos()
+    y = half[1] + side[:, 1] * distance * azimuth_rad.sin()
     return x.round().clamp(0, free[0]), y.round().clamp(0, free[1])
 
 

@@ -116,6 +116,16 @@ def test_display_pixels_of_any_size_keep_their_mean():
     assert float(captures.sharp.std()) == pytest.approx(math.sqrt(1 / 12 / 16), rel=0.1)
 
 
+def test_a_display_that_just_covers_the_picture_is_enough_whatever_its_pixels():
+    # Crops of 24 x 20 px and a margin of K // 2: thirds of a pixel have no exact end.
+    side = 3 * (24 + 2 * (K // 2))
+    even = torch.full((1, side, side), 0.4, dtype=F64)
+    for seed in range(8):
+        generator = torch.Generator().manual_seed(seed)
+        captures = simulate(displays=[even], display_pixel_px=1 / 3, node_px=64, generator=generator)
+        assert captures.sharp.allclose(torch.tensor(0.4), atol=1e-6)
+
+
 def test_sharp_pictures_may_have_a_blur_of_their_own():
     # The picture must reach half a kernel further: a constant stays one to its edges.
     flat = [torch.full((1, 160, 160), 0.4, dtype=F64)]
@@ -143,11 +153,13 @@ def test_crops_lie_evenly_over_image_heights_if_asked_for():
         x_px, y_px = _place(SENSOR, (2, 2), 500, None, placing, torch.Generator().manual_seed(0))
         radius = polar_place(x_px + 0.5, y_px + 0.5, SENSOR)[0]
         shares[placing] = float((radius < 0.2).double().mean())
+        corners = float((radius > 0.8).double().mean())
         assert float(x_px.min()) >= 0
         assert float(x_px.max()) <= SENSOR[1] - 2
     # The inner fifth of the image heights: pi 0.2^2 of 4 x 0.8 x 0.6 of the sensor's area.
     assert shares["area"] == pytest.approx(0.065, abs=0.03)
     assert shares["radius"] == pytest.approx(0.2, abs=0.05)
+    assert corners == pytest.approx(0.2, abs=0.05)
 
 
 @pytest.mark.parametrize(
