@@ -19,7 +19,7 @@ PLAN = JudgePlan(
 
 
 def test_a_patch_is_shown_at_every_depth(lens, patches):
-    fitted = Fitted(torch.zeros(2, PLAN.filters.features, 4), torch.full((2,), 0.5))
+    fitted = Fitted(torch.zeros(2, PLAN.filters.features, 4), torch.full((2,), 0.5), held_worst_db=20.0)
     given, restored, sharp = show_patch(
         lens, lens, fitted, patches(1), set_exposure(100.0), PLAN, torch.Generator().manual_seed(0)
     )
