@@ -9,7 +9,7 @@ from . import taps
 from .mixing import mix_depths
 from .normal_equations import Sums, View
 from .priors import Strengths, find_amplitude, make_prior
-from .solving import Check, Quadratic, solve, to_unit_sum
+from .solving import Check, Quadratic, solve
 
 # Fall-off of light between the apertures: exp(a r^2 + b r^4), a and b near 0 where the pairs do not tell.
 FALL_OFF_RIDGE = 1e-6
@@ -240,15 +240,6 @@ def _choose_factors(
         if loss < best:
             best, chosen, kernels = loss, replace(chosen, radius_factor=radius_factor), found
     return chosen
-
-
-def refine_nodes(fit: Fit, dioptres: Tensor) -> Fit:
-    """The same kernels at other nodes of depth, shape (D,)."""
-    columns = len(fit.radii)
-    column = torch.arange(columns).repeat(len(dioptres))
-    mixing = mix_depths(fit.dioptres, columns, column, dioptres.repeat_interleave(columns))
-    count = taps.multiplicity(taps_side(fit.kernels.shape[-1])).float()
-    return replace(fit, kernels=to_unit_sum(mixing.apply(fit.kernels), count), dioptres=dioptres)
 
 
 def taps_side(count: int) -> int:

@@ -1,7 +1,7 @@
 import torch
 
 from psf.estimators import taps
-from psf.estimators.fitting import find_areas, fit_kernels, refine_nodes, start_fit, taps_side, update_light
+from psf.estimators.fitting import find_areas, fit_kernels, start_fit, taps_side
 from psf.estimators.normal_equations import View, add_pair, empty_sums, lay_out
 from psf.estimators.priors import Strengths
 
@@ -38,11 +38,5 @@ def test_areas_are_those_of_the_core_and_larger_outside():
     torch.testing.assert_close(cells, torch.ones(2, taps.count_taps(9)))
 
 
-def test_other_nodes_hold_the_same_kernels(captures):
-    view = View(9, 9, 4)
-    sums = sums_of(captures, view)
-    fit = update_light(sums, start_fit(sums, sums.layout.dioptres, 1e-5))
-    finer = refine_nodes(fit, torch.linspace(0.5, 3.5, 11, dtype=F64))
-    assert finer.kernels.shape[0] == 11 * 3
-    torch.testing.assert_close(finer.kernels[0], fit.kernels[0])
-    assert taps_side(fit.kernels.shape[1]) == 9
+def test_a_side_is_known_by_its_folded_cells():
+    assert [taps_side(taps.count_taps(side)) for side in (1, 9, 25)] == [1, 9, 25]
