@@ -12,6 +12,7 @@ planes that the network is told; and from each network with its weights drawn an
 
 import csv
 import math
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +30,9 @@ from learn.patch_optics import FieldExtent, measure_extent
 from learn.samples import Sample, make_planes
 from learn.synthesis_options import read_field
 from psf import InputError
+from psf.command_line import run_command
 from psf.runs import whole_file
+from render.bayer import check_pattern
 
 RIDGES = tuple(10.0**n for n in range(-6, 3))
 SHARES = (0.5, 0.7)  # photographs to here are fitted, to there choose the ridge, the rest are measured
@@ -64,6 +67,8 @@ def read_planes(sample: Sample, restorer: Restorer) -> Tensor:
         read=sample.read,
         window_px=sample.drawn.window_px,
         image_shape_px=sample.image_shape_px,
+        field=restorer.field,
+        pattern=check_pattern(restorer.notes.sensor.pattern),
     )[None]
 
 
@@ -163,7 +168,7 @@ def main(args: Args) -> None:
         name, equals, path = given.partition("=")
         if not equals:
             raise InputError("--network", given, "NAME=RUN/network.pt")
-        restorers[name] = open_restorer(path)
+        restorers[name] = open_restorer(path, field=field)
         if not restorers[name].is_of_mosaics:
             raise InputError(given, "a network of developed pictures", "one of mosaics")
     fresh = torch.Generator().manual_seed(args.seed)
@@ -212,4 +217,4 @@ def redraw(restorer: Restorer, generator: torch.Generator) -> torch.nn.Module:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    sys.exit(run_command(lambda: main(tyro.cli(Args, description=__doc__))))

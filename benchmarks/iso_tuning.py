@@ -11,6 +11,7 @@ that at scale 1, picture by picture, as the mean of its logarithm with its stand
 import csv
 import itertools
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +24,12 @@ from learn.deblur.evaluation import open_evaluation
 from learn.deblur.restoring import Restorer, open_restorer
 from learn.metrics import find_psnr_db
 from learn.samples import Sample, make_planes
+from learn.synthesis_options import read_field
 from psf import InputError
+from psf.command_line import run_command
 from psf.runs import whole_file
 from render import process
+from render.bayer import check_pattern
 
 BLOCK_PX, FLAT_SHARE = 16, 0.2
 BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
@@ -37,6 +41,8 @@ class Args:
     """An evaluation set."""
     model: tyro.conf.Positional[Path]
     """The network; it must be told the ISO."""
+    field: Path | None = None
+    """The lens that took the set, for a network with deconvolved planes."""
     scales: tuple[float, ...] = (0.5, 1.0, 2.0)
     count: int | None = None
     """So many samples (all)."""
@@ -59,6 +65,8 @@ def make_told(sample: Sample, restorer: Restorer, scale: float) -> Tensor:
         read=read,
         window_px=sample.drawn.window_px,
         image_shape_px=sample.image_shape_px,
+        field=restorer.field,
+        pattern=check_pattern(restorer.notes.sensor.pattern),
     )[None]
 
 
@@ -88,7 +96,8 @@ def estimate(values: list[float]) -> tuple[float, float]:
 
 def main(args: Args) -> None:
     torch.set_num_threads(1)
-    restorer, chosen = open_restorer(args.model), open_evaluation(args.set)
+    field = None if args.field is None else read_field(args.field)
+    restorer, chosen = open_restorer(args.model, field=field), open_evaluation(args.set)
     if "ISO" not in restorer.notes.settings.planes or not restorer.is_of_mosaics:
         raise InputError(str(args.model), ", ".join(restorer.notes.settings.planes), "planes of a mosaic and the ISO")
     if chosen.field_sha256 != restorer.notes.field_sha256:
@@ -132,4 +141,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    sys.exit(run_command(lambda: main(tyro.cli(Args, description=__doc__))))

@@ -9,6 +9,7 @@ training: the bundled f/2.2 lens at 1.16 um, 10 cm to infinity, ISO 100 to 3200,
 Results: FOLDER/table1/table.csv (a row for each method), bins.csv (gain by blur), scores.csv, page.png, bins.png.
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +17,12 @@ from typing import Annotated
 import tyro
 from restoration_runs import GROUPS, OURS, RECIPES, Row, Runs
 
+from psf.command_line import run_command
+
+LENS_DPT = ("0.4", "1.1", "2", "3.4", "5.6", "9")  # blurs of 5 to 41 px, each half as large again as the last
 ROWS = (
     OURS,
+    Row("RAW-ISO-Field + lens", "lens", ("--deconvolved-dpt", *LENS_DPT)),  # not in the paper
     Row("RAW", "raw", ("--aux", "none"), seeds=3),
     Row("RAW-ISO", "iso", ("--aux", "iso")),
     Row("RAW-Field", "field", ("--aux", "field")),
@@ -68,4 +73,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    sys.exit(run_command(lambda: main(tyro.cli(Args, description=__doc__))))

@@ -19,6 +19,7 @@ Give photographs that training has not seen.
 import csv
 import itertools
 import math
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from learn.deblur.fitting import FramePlace
 from learn.deblur.restoring import Restorer, make_frame_planes, open_restorer
 from learn.photos import load_split, open_photos
 from learn.synthesis_options import read_field, read_noise
+from psf.command_line import run_command
 from psf.runs import whole_file
 from render import process, read_raw, write_dng
 from render.camera import Camera
@@ -227,7 +229,7 @@ def measure(args: Args, camera: Camera, image: Tensor, depth_m: Tensor, iso: flo
         "gain, mean of blocks": float(gains.mean()),
     }
     if args.patches:
-        alone = find_errors(restore_blocks(photo, open_restorer(args.model)), photo, sharp)
+        alone = find_errors(restore_blocks(photo, open_restorer(args.model, field=camera.field)), photo, sharp)
         found["gain, blocks alone"] = float((to_db(mean_blocks(alone)) - to_db(mean_blocks(before))).mean())
         found["frame less alone"] = found["gain, mean of blocks"] - found["gain, blocks alone"]
     radius = find_radius(shape_px, window, sensor_px)
@@ -281,4 +283,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    sys.exit(run_command(lambda: main(tyro.cli(Args, description=__doc__))))

@@ -33,7 +33,7 @@ from PIL import Image
 from scan_views import Pose, draw_view, make_scene, place_cameras
 from torch import Tensor
 
-from learn.deblur.fitting import check_field, knows_lens
+from learn.deblur.fitting import check_lens, knows_lens, read_lens
 from learn.deblur.outputs import list_photos
 from learn.deblur.restoring import open_restorer, restore_raw, restore_srgb
 from psf import InputError
@@ -139,9 +139,10 @@ def restore_photos(args: Args) -> tuple[list[Path], None, None]:
     """Own RAW files, as taken and restored, developed alike."""
     if len(args.model) != 1 or args.photos is None:
         raise InputError("--model", f"{len(args.model)} networks", "one for own photographs")
-    restorer = open_restorer(args.model[0])
+    lens = None if args.field is None else read_lens(args.field)
+    restorer = open_restorer(args.model[0], field=lens)
     if args.field is not None and not args.any_lens:
-        check_field(args.field, restorer.notes, restorer.source)
+        check_lens(lens, args.field, restorer.notes, restorer.source)
     files = list_photos([args.photos])
     stems = [file.stem for file in files]
     if twice := [stem for stem in stems if stems.count(stem) > 1]:

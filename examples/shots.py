@@ -161,16 +161,19 @@ def from_files(paths: Sequence[Path], camera: Camera, *, any_lens: bool = False)
     """
     stems = [path.stem for path in paths]
     names = [path.stem if stems.count(path.stem) == 1 else f"{path.parent.name}/{path.stem}" for path in paths]
-    digest = hash_field(find_field(camera)) if paths else ""
-    return [_from_file(path, name, "" if any_lens else digest) for path, name in zip(paths, names, strict=True)]
+    if not paths:
+        return []
+    field = find_field(camera)
+    digest = "" if any_lens else hash_field(field)
+    return [_from_file(path, name, digest, field) for path, name in zip(paths, names, strict=True)]
 
 
-def _from_file(path: Path, name: str, field_sha256: str) -> Restorer:
+def _from_file(path: Path, name: str, field_sha256: str, field: PolarPSFField) -> Restorer:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if read_weights_file(path).get("format") == RIDGE_FORMAT:
         return Restorer(name, _from_method(load_ridge(path)))
-    network = open_restorer(path)
+    network = open_restorer(path, field=field)
     if field_sha256 and network.notes.field_sha256 != field_sha256:
         found = f"a network for {network.notes.lens or 'a perfect lens'}"
         expected = "one that was trained with this camera's very field (--field), or --any-lens"

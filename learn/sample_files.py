@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from psf import InputError
+from psf import InputError, PolarPSFField
 from psf.runs import read_settings, write_json
 from render import ColourMetadata, RawSensor
+from render.bayer import Pattern, check_pattern
 
 from .samples import Drawn, Sample, make_planes
 from .shards import ShardRun, list_shards, read_shard, write_shards
@@ -118,12 +119,13 @@ def encode_record(sample: Sample, settings: SynthesisSettings, sensor: RawSensor
     return record
 
 
-def decode_record(record: Mapping[str, Any], settings: SynthesisSettings) -> Sample:
+def decode_record(record: Mapping[str, Any], settings: SynthesisSettings, field: PolarPSFField | None = None) -> Sample:
     """The sample that was encoded, to the bit, with the planes that the settings name.
 
     Args:
         record: As `learn.shards.read_shard` gives it.
-        settings: `aux`, `field_planes` and `iso_plane` count; `space` must be that of the record.
+        settings: Those of the planes count; `space` must be that of the record.
+        field: As in `learn.samples.make_planes`.
     """
     key = record.get("__key__", "")
     about, colours_name = record.get("about"), "srgb" if settings.space == "rgb" else "dn"
@@ -132,12 +134,15 @@ def decode_record(record: Mapping[str, Any], settings: SynthesisSettings) -> Sam
         raise InputError(f"sample {key}", str(found), f"a sample in space {settings.space!r}")
     drawn = Drawn.from_json(about["drawn"])
     stored: Tensor = record[colours_name]
+    pattern: Pattern = "RGGB"
     if settings.space == "rgb":
         colours = stored.to(torch.float32) / RGB_LEVELS
     else:
         sensor = about["sensor"]
         options: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in sensor.items()}
-        colours = RawSensor(**options).normalised(stored.to(torch.int32).to(torch.float32))
+        recorder = RawSensor(**options)
+        colours = recorder.normalised(stored.to(torch.int32).to(torch.float32))
+        pattern = check_pattern(recorder.pattern)
     shot, read = (torch.tensor(about[name], dtype=torch.float32) for name in ("shot", "read"))
     sensor_px = (int(about["image_shape_px"][0]), int(about["image_shape_px"][1]))
     metadata = about["metadata"]
@@ -151,6 +156,8 @@ def decode_record(record: Mapping[str, Any], settings: SynthesisSettings) -> Sam
         read=read,
         window_px=drawn.window_px,
         image_shape_px=sensor_px,
+        field=field,
+        pattern=pattern,
     )
     return Sample(
         input=planes,
@@ -164,14 +171,17 @@ def decode_record(record: Mapping[str, Any], settings: SynthesisSettings) -> Sam
     )
 
 
-def read_samples(folder: str | os.PathLike[str], settings: SynthesisSettings | None = None) -> Iterator[Sample]:
+def read_samples(
+    folder: str | os.PathLike[str], settings: SynthesisSettings | None = None, field: PolarPSFField | None = None
+) -> Iterator[Sample]:
     """The samples of a folder of shards, in order.
 
     Args:
         folder: As `write_samples` left it.
         settings: Whose planes they get; by default those that the set was made with.
+        field: As in `learn.samples.make_planes`.
     """
     chosen = settings or SynthesisSettings.from_json(read_settings(folder).get("settings", {}))
     for path in list_shards(folder):
         for record in read_shard(path):
-            yield decode_record(record, chosen)
+            yield decode_record(record, chosen, field)

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from psf import InputError
+from psf import InputError, PolarPSFField
 from render import ColourMetadata, iso_plane, radius_plane
+from render.bayer import Pattern
 from render.metadata import join_metadata
 
+from .lens_planes import check_kernels, find_variance, make_lens_planes
 from .variants import COLOURS, SynthesisSettings
 
 # Light of the grey card, and the factor that brings the noise at it to the size of a picture's values.
@@ -227,6 +229,8 @@ def make_planes(
     read: Tensor,
     window_px: tuple[int, int],
     image_shape_px: tuple[int, int],
+    field: PolarPSFField | None = None,
+    pattern: Pattern = "RGGB",
 ) -> Tensor:
     """What a network is given: the colours, and the planes that the settings name.
 
@@ -238,6 +242,8 @@ def make_planes(
         read: Noise variance without light, normalised units, shape (1,) or (4,).
         window_px: Sensor column and row of the first pixel.
         image_shape_px: The sensor's (H, W).
+        field: The lens's, where settings ask for deconvolved planes: with the losses that the samples were made with.
+        pattern: Of the mosaic.
 
     Returns:
         Shape (P, h, w).
@@ -261,6 +267,16 @@ def make_planes(
             xy = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]))
             own = torch.hypot(xy[0], xy[1])[None] if settings.field_planes == "radius" else xy
             planes.append(own.to(colours))
+    if settings.deconvolved_dpt:
+        sharpened = make_lens_planes(
+            colours,
+            check_kernels(field),
+            settings.deconvolved_dpt,
+            noise_variance=find_variance(colours, shot, read),
+            corner_px=window_px,
+            pattern=pattern,
+        )
+        planes.append(sharpened)
     return torch.cat(planes)
 
 

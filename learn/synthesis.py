@@ -15,6 +15,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from psf import InputError, PolarPSFField
 from psf.runs import make_generator
 from psf.threads import limit_threads
 from render import depth_blend, layered, pixelwise
+from render.bayer import check_pattern
 from render.camera import Camera
 from render.camera_steps import cut_margin, spread_kernels, surround_field
 from render.stacks import find_middle
@@ -32,6 +34,7 @@ from render.stacks import find_middle
 from .depth_scaling import draw_depth
 from .depth_source import CropDepth, draw_pair, find_depth
 from .field_files import hash_field, list_fields, load_alike
+from .lens_planes import check_kernels
 from .patch_optics import (
     FieldExtent,
     find_blur_px,
@@ -73,6 +76,14 @@ class Synthesis:
     def margin_px(self) -> int:
         """What a crop has around the patch, so that blur brings in true surroundings: half the kernel's side."""
         return 0 if self.camera.field is None else self.camera.field.kernel_px // 2
+
+    @cached_property
+    def known_field(self) -> PolarPSFField | None:
+        """The lens as a restorer knows it: not perturbed, and with its losses only where samples have them."""
+        field = self.camera.field
+        if field is None or self.settings.transmission == "input":
+            return field
+        return replace(field, transmission=torch.ones_like(field.transmission))
 
     def varied(self, **changes: Any) -> "Synthesis":
         """The same scenes with other settings, as `SynthesisSettings.changed` takes them."""
@@ -154,6 +165,8 @@ def open_synthesis(
         camera = camera.to(dtype=torch.float32)
     if camera.noise is not None and chosen.space == "raw":
         camera.noise.levels(torch.tensor(chosen.iso_range, dtype=torch.float64))
+    if chosen.deconvolved_dpt:
+        check_kernels(camera.field)
     _warn_of_near_depths(camera, chosen)
     folder = photos if isinstance(photos, PhotoFolder) else open_photos(photos, index=index, on_progress=on_progress)
     margin_px = 0 if camera.field is None else camera.field.kernel_px // 2
@@ -303,6 +316,8 @@ def expose(synthesis: Synthesis, scene: Scene, *, with_depth: bool = False) -> S
         read=read,
         window_px=drawn.window_px,
         image_shape_px=synthesis.camera.image_shape_px,
+        field=synthesis.known_field if settings.deconvolved_dpt else None,
+        pattern=check_pattern(synthesis.camera.sensor.pattern),
     )
     return Sample(
         input=planes,

@@ -75,6 +75,9 @@ class SynthesisOptions:
     """radius or xy (radius)."""
     iso_plane: IsoPlane | None = None
     """linear or sigma (linear)."""
+    deconvolved_dpt: tuple[float, ...] | None = None
+    """More planes: the mosaic deconvolved by the lens's field as if all of it lay at each of these depths, in dioptres,
+    0 for infinity (none)."""
     transmission: Transmission | None = None
     """Darker corners: off, input or both (off)."""
     iso: tuple[float, float] | None = None

@@ -61,6 +61,8 @@ class SynthesisSettings:
         aux: Planes beside the colours: the ISO's, the place in the field, both or none.
         field_planes: "radius": image height, 0 to 1; "xy": the same along the axes, x to the right and y upwards.
         iso_plane: "linear": ISO / 1000; "sigma": 20 times the noise's deviation at 18 % grey.
+        deconvolved_dpt: Of "raw": more planes, the mosaic deconvolved by the lens's field as if all of it lay at each
+            of these depths (`learn.lens_planes`), in dioptres, 0 for infinity.
     """
 
     seed: int = 0
@@ -81,6 +83,7 @@ class SynthesisSettings:
     aux: Aux = "iso_field"
     field_planes: FieldPlanes = "radius"
     iso_plane: IsoPlane = "linear"
+    deconvolved_dpt: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
@@ -93,6 +96,11 @@ class SynthesisSettings:
             "spread_px": (0 <= self.spread_px < math.inf, "0 px or more"),
             "spread_share": (0 <= self.spread_share <= 1, "a share from 0 to 1"),
             "iso_range": (_ascend(self.iso_range, 1), "two ISO values, ascending, 1 or more"),
+            "deconvolved_dpt": (
+                all(0 <= one < math.inf for one in self.deconvolved_dpt)
+                and len(set(self.deconvolved_dpt)) == len(self.deconvolved_dpt),
+                "different numbers of dioptres, 0 or more",
+            ),
             "rgb_noise_sd": (0 <= self.rgb_noise_sd < 1, "a standard deviation from 0 to below 1"),
         }
         for name, (holds, expected) in checks.items():
@@ -105,13 +113,23 @@ class SynthesisSettings:
             raise InputError("settings.cropping.shape_px", (height, width), "a square, or turn=False")
         if self.space == "rgb" and self.transmission != "off":
             raise InputError("settings.transmission", repr(self.transmission), "'off' in space 'rgb'")
+        if self.space == "rgb" and self.deconvolved_dpt:
+            raise InputError("settings.deconvolved_dpt", self.deconvolved_dpt, "none in space 'rgb'")
 
     @property
     def planes(self) -> tuple[str, ...]:
         """What a network is given, plane by plane."""
         iso = ("ISO",) if self.aux in ("iso", "iso_field") else ()
         place = HEIGHTS[self.field_planes] if self.aux in ("field", "iso_field") else ()
-        return COLOURS[self.space] + iso + place
+        colours = COLOURS[self.space]
+        sharpened = tuple(f"{one} at {depth:g} dpt" for depth in self.deconvolved_dpt for one in colours)
+        return colours + iso + place + sharpened
+
+    @property
+    def told(self) -> slice:
+        """Where the planes of ISO and place are."""
+        colours = len(COLOURS[self.space])
+        return slice(colours, len(self.planes) - colours * len(self.deconvolved_dpt))
 
     @property
     def shape_px(self) -> tuple[int, int]:

@@ -377,7 +377,8 @@ def list_methods(options: EvaluateOptions, chosen: EvaluationSet, lens: KnownLen
         found.append(load_ridge(path, name=name, note=_tell_ridge(path, chosen)))
     for word in options.model:
         name, path = _split_word(word, None)
-        found.append(load_trained(path, name=name, field_sha256=chosen.field_sha256, pattern=chosen.pattern))
+        method = load_trained(path, name=name, field_sha256=chosen.field_sha256, pattern=chosen.pattern, lens=lens)
+        found.append(method)
     if not found:
         raise InputError("--methods", "none", "a method, a --ridge or a --model")
     untrained = {*get_args(Known), *(_split_word(word, "ridge")[0] for word in options.ridge)}

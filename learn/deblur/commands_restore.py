@@ -19,7 +19,7 @@ from psf.runs import whole_file
 from render import RawFile, develop, read_raw, write_dng, write_picture
 
 from .comparisons import draw_comparison
-from .fitting import check_field, knows_lens
+from .fitting import check_lens, knows_lens, read_lens
 from .outputs import COMPARISON, Format, Output, list_photos, make_folder, plan_outputs, remove_leftovers
 from .restoring import AS_IT_IS, Handling, Restorer, open_restorer, restore_raw, restore_srgb
 
@@ -55,7 +55,7 @@ class RestoreOptions:
     """From 0, the photograph as it was, to 1, restored."""
     field: Path | None = None
     """The lens that the photographs were taken with, a field file (.h5) or a camera's folder: refused if the network
-    was trained for another one."""
+    was trained for another one. Networks trained with --deconvolved-dpt need it."""
     any_lens: bool = False
     """Restore photographs of another lens than the network's all the same."""
     any_sensor: bool = False
@@ -141,11 +141,12 @@ def restore_files(options: RestoreOptions, *, on_progress: Progress | None = Non
         FileNotFoundError: There is no such network, field or folder.
     """
     handling = make_handling(options)
-    restorer = open_restorer(options.model, device=_find_device(options.device))
+    lens = None if options.field is None else read_lens(options.field)
+    restorer = open_restorer(options.model, field=lens, device=_find_device(options.device))
     formats = _choose_formats(options, restorer)
     planned = plan_outputs(list_photos(options.inputs), options.out, formats, comparison=options.before_after)
     if options.field is not None and not options.any_lens:
-        check_field(options.field, restorer.notes, restorer.source)
+        check_lens(lens, options.field, restorer.notes, restorer.source)
     make_folder(options.out, planned)
     unknown = 0
 

@@ -66,6 +66,8 @@ class TrainOptions(SynthesisOptions):
     where its weights are, else ms-ssim)."""
     distance_weight: float | None = None
     """Its share (0.1)."""
+    told_scale: float | None = None
+    """What the planes of ISO and place are multiplied by while the network learns (1); less where the rate is high."""
     lpips_weights: Path | None = None
     """torchvision's weights of LPIPS's backbone, instead of torch's cache."""
     trust_weights: bool = False
@@ -159,6 +161,8 @@ def make_recipe(options: TrainOptions) -> DeblurRecipe:
         more["distance"] = options.distance
     if options.distance_weight is not None:
         more["distance_weight"] = options.distance_weight
+    if options.told_scale is not None:
+        more["told_scale"] = options.told_scale
     return replace(recipe, trainer=replace(recipe.trainer, **changes), **more)
 
 

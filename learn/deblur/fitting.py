@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from psf import InputError
+from psf import InputError, PolarPSFField
 from render import RawFile
 from render.camera import Camera
 
@@ -82,15 +82,24 @@ def place_frame(
     return FramePlace((sensor_width - width) / 2, (sensor_height - height) / 2, notes.image_shape_px)
 
 
-def check_field(path: Path, notes: RestorerNotes, source: str) -> None:
+def read_lens(path: Path) -> PolarPSFField | None:
+    """The field of a lens in single precision; None: a perfect lens.
+
+    Args:
+        path: A field file (.h5), or a folder that `Camera.save` wrote.
+    """
+    return Camera.load(path).to(dtype=torch.float32).field if path.is_dir() else read_field(path)
+
+
+def check_lens(field: PolarPSFField | None, path: Path, notes: RestorerNotes, source: str) -> None:
     """Refuse a lens that a network was not trained for.
 
     Args:
-        path: The lens: a field file (.h5), or a folder that `Camera.save` wrote.
+        field: As `read_lens` gave it.
+        path: Its file, for messages.
         notes: Of the network.
         source: The network's file, for messages.
     """
-    field = Camera.load(path).to(dtype=torch.float32).field if path.is_dir() else read_field(path)
     digest = "" if field is None else hash_field(field)
     if digest != notes.field_sha256:
         found = _name_lens("" if field is None else field.provenance.lens, digest)

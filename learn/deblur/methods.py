@@ -266,7 +266,12 @@ def load_ridge(path: str | os.PathLike[str], *, name: str = "ridge", note: str =
 
 
 def load_trained(
-    path: str | os.PathLike[str], *, name: str, field_sha256: str = "", pattern: Pattern = "RGGB"
+    path: str | os.PathLike[str],
+    *,
+    name: str,
+    field_sha256: str = "",
+    pattern: Pattern = "RGGB",
+    lens: KnownLens | None = None,
 ) -> Method:
     """A trained network, with whatever planes it was trained with; one of developed pictures gets these.
 
@@ -275,6 +280,7 @@ def load_trained(
         name: Of the row.
         field_sha256: Of the samples' lens (`learn.field_files.hash_field`): one of another lens says so in its row.
         pattern: Of the mosaics.
+        lens: For networks that are given deconvolved planes.
     """
     saved = load_network(path)
     notes = read_notes(saved.notes, os.fspath(path))
@@ -285,16 +291,21 @@ def load_trained(
         found = f"{saved.network.config.in_planes} planes"
         raise InputError(str(path), found, f"{len(settings.planes)}, as it was trained: {', '.join(settings.planes)}")
     told = [key for key, word in (("place", "field"), ("ISO", "iso")) if word in settings.aux.split("_")]
+    if settings.deconvolved_dpt:
+        if lens is None:
+            raise InputError(f"{path}: planes", "deconvolved ones", "the samples' lens to make them with (--field)")
+        told = ["field", *told]
     note = f"{notes.steps} steps"
     if field_sha256 and notes.field_sha256 != field_sha256:
         note += f", trained for another lens ({notes.lens or 'a perfect one'})"
+    known = () if lens is None or not settings.deconvolved_dpt else (lens.sha256, _is_clear(lens))
     return Method(
         name=name,
-        restore=partial(_restore_by_network, saved.network, notes, pattern),
+        restore=partial(_restore_by_network, saved.network, notes, pattern, lens if settings.deconvolved_dpt else None),
         takes="RAW" if settings.space == "raw" else "RGB",
         knows=tuple(told),
         note=note,
-        fingerprint=_hash("network", hashlib.sha256(Path(path).read_bytes()).hexdigest(), pattern),
+        fingerprint=_hash("network", hashlib.sha256(Path(path).read_bytes()).hexdigest(), pattern, *known),
     )
 
 
@@ -366,7 +377,9 @@ def _restore_ridge(bank: RidgeBank, sample: Sample) -> Tensor:
     return restore_ridge(bank, packed[None], iso, radius[None], azimuth_rad[None])[0]
 
 
-def _restore_by_network(network: NAFNet, notes: RestorerNotes, pattern: Pattern, sample: Sample) -> Tensor:
+def _restore_by_network(
+    network: NAFNet, notes: RestorerNotes, pattern: Pattern, lens: KnownLens | None, sample: Sample
+) -> Tensor:
     settings = notes.settings
     colours, read, shot = _take_raw(sample), sample.read, sample.shot
     if settings.space == "rgb":
@@ -382,6 +395,8 @@ def _restore_by_network(network: NAFNet, notes: RestorerNotes, pattern: Pattern,
         read=read,
         window_px=sample.drawn.window_px,
         image_shape_px=sample.image_shape_px,
+        field=None if lens is None else lens.extent.field,
+        pattern=pattern,
     )
     with torch.no_grad():
         restored: Tensor = network(planes[None], find_box(min(notes.patch_cells)))[0]

@@ -37,6 +37,9 @@ class DeblurRecipe:
         trainer: How long and how fast.
         distance: Perceptual part of the loss, as `learn.perceptual.load_distance` names them, or "none".
         distance_weight: Its share.
+        told_scale: What the planes of ISO and place are multiplied by while the network learns; its file has weights
+            for the planes as they are. AdamW's steps are as large for all weights: planes that are even and much
+            brighter than the picture are learnt many times faster than it, and shake it.
     """
 
     network: NAFNetConfig = field(default_factory=lambda: find_config("nafnet32"))
@@ -44,6 +47,7 @@ class DeblurRecipe:
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     distance: str = "auto"
     distance_weight: float = PERCEPTUAL_WEIGHT
+    told_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.distance not in (*NAMES, NO_DISTANCE):
@@ -51,6 +55,9 @@ class DeblurRecipe:
         weight = self.distance_weight
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             raise InputError("recipe.distance_weight", repr(weight), "a finite number, 0 or more")
+        scale = self.told_scale
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < math.inf:
+            raise InputError("recipe.told_scale", repr(scale), "a finite number above 0")
 
     @property
     def config(self) -> NAFNetConfig:
@@ -70,6 +77,7 @@ class DeblurRecipe:
             "trainer": self.trainer.to_json(),
             "distance": self.distance,
             "distance_weight": self.distance_weight,
+            "told_scale": self.told_scale,
         }
 
     @classmethod

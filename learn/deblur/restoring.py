@@ -18,11 +18,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from psf import InputError
+from psf import InputError, PolarPSFField
 from render import RawFile, align, develop, pack, unpack
 from render.bayer import check_pattern
 from render.developing import SQUARE, turn_upright
 
+from ..lens_planes import check_kernels, find_variance, make_lens_planes
 from ..networks import NAFNet, find_box, load_network
 from ..samples import find_heights, make_planes
 from ..tiles import HALO_CELLS, TILE_CELLS, run_tiled
@@ -41,11 +42,13 @@ class Restorer:
         network: In evaluation mode.
         notes: Of its training.
         source: Its file, for messages.
+        field: Of the photographs' lens, in single precision, for a network that is given deconvolved planes.
     """
 
     network: NAFNet
     notes: RestorerNotes
     source: str
+    field: PolarPSFField | None = None
 
     @property
     def is_of_mosaics(self) -> bool:
@@ -94,15 +97,19 @@ class Handling:
 AS_IT_IS = Handling()
 
 
-def open_restorer(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Restorer:
+def open_restorer(
+    path: str | os.PathLike[str], *, field: PolarPSFField | None = None, device: torch.device | str = "cpu"
+) -> Restorer:
     """Load a network that `python -m learn.deblur train` made.
 
     Args:
         path: Its file.
+        field: Of the photographs' lens; needed by networks that are given deconvolved planes, and not used by others.
         device: Where to run it.
 
     Raises:
-        InputError: It is something else: another kind of network, or one whose planes are not those of its notes.
+        InputError: It is something else: another kind of network, or one whose planes are not those of its notes. Or it
+            needs a field.
     """
     saved = load_network(path, device=device)
     source = Path(path).name
@@ -114,7 +121,13 @@ def open_restorer(path: str | os.PathLike[str], *, device: torch.device | str = 
         raise InputError(
             f"{path}: planes", found, f"{len(planes)} to {outputs}, as it was trained: {', '.join(planes)}"
         )
-    return Restorer(network=saved.network, notes=notes, source=source)
+    if notes.settings.deconvolved_dpt:
+        if field is None:
+            raise InputError(f"{path}: planes", "deconvolved ones", "the field of the lens to make them with (--field)")
+        check_kernels(field)
+        if notes.settings.transmission != "input":
+            field = replace(field, transmission=torch.ones_like(field.transmission))
+    return Restorer(network=saved.network, notes=notes, source=source, field=field)
 
 
 def restore_raw(
@@ -218,25 +231,46 @@ def make_frame_planes(colours: Tensor, restorer: Restorer, place: FramePlace, is
     has_iso, has_place = settings.aux in ("iso", "iso_field"), settings.aux in ("field", "iso_field")
     planes = make_planes(
         colours,
-        settings.changed(aux="iso" if has_iso else "none"),
+        settings.changed(aux="iso" if has_iso else "none", deconvolved_dpt=()),
         iso=told,
         shot=shot,
         read=read,
         window_px=(0, 0),
         image_shape_px=notes.image_shape_px,
     )
-    if not has_place:
+    if has_place:
+        planes = torch.cat([planes, _place_cells(colours, restorer, place).to(planes)])
+    if not settings.deconvolved_dpt:
         return planes
+    assert restorer.field is not None
+    if place.image_shape_px != restorer.field.image_shape_px:
+        found = f"a sensor of {place.image_shape_px} px"
+        raise InputError(
+            "sensor", found, f"the field's own of {restorer.field.image_shape_px} px, for {restorer.source}"
+        )
+    variance = find_variance(colours, shot, read)
+    sharpened = make_lens_planes(
+        colours,
+        restorer.field,
+        settings.deconvolved_dpt,
+        noise_variance=variance,
+        corner_px=(place.left_px, place.top_px),
+        pattern=check_pattern(notes.sensor.pattern),
+    )
+    return torch.cat([planes, sharpened])
+
+
+def _place_cells(colours: Tensor, restorer: Restorer, place: FramePlace) -> Tensor:
+    """Image heights of the cells of a frame, shape (1, h, w) or of x and y (2, h, w)."""
+    settings = restorer.notes.settings
     # Like those of the training, but for windows that do not lie on even pixels inside the sensor.
     shape, cell_px = (int(colours.shape[1]), int(colours.shape[2])), 2 if settings.space == "raw" else 1
     x, y = find_heights(shape, (0, 0), place.image_shape_px, cell_px)
     half = 0.5 * math.hypot(*place.image_shape_px)
     x, y = x + place.left_px / half, y - place.top_px / half
     if settings.field_planes == "radius":
-        own = torch.hypot(x[None, :], y[:, None])[None]
-    else:
-        own = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]))
-    return torch.cat([planes, own.to(planes)])
+        return torch.hypot(x[None, :], y[:, None])[None]
+    return torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]))
 
 
 def _run(

@@ -1,5 +1,6 @@
 """What the training loop is to train: a network that restores packed mosaics, by equation 8."""
 
+import copy
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -87,6 +88,7 @@ class DeblurTask:
             "start": "" if self.start is None else hash_weights(self.start),
             "distance": NO_DISTANCE if self.distance is None else self.distance.name,
             "distance_weight": self.recipe.distance_weight,
+            "told_scale": self.recipe.told_scale,
             "synthesis": self.synthesis.describe(),
         }
 
@@ -95,6 +97,7 @@ class DeblurTask:
         network = make_network(self.recipe.config, generator=generator)
         if self.start is not None:
             network.load_state_dict(self.start.state_dict())
+            self._scale_weights(network, 1 / self.recipe.told_scale)
         return network.train()
 
     def open_loader(
@@ -107,7 +110,7 @@ class DeblurTask:
 
     def measure(self, network: nn.Module, batch: Batch, *, with_slopes: bool) -> Measured:
         """Equation 8, in single precision whatever the network computes in."""
-        found = network(batch.input).float()
+        found = network(self._scale_planes(batch.input)).float()
         loss = self._compare(found, batch)
         parts = {"l1": loss.l1.detach()}
         if self.distance is not None and loss.perceptual is not None:
@@ -162,7 +165,21 @@ class DeblurTask:
         cell_px = 1 if self.synthesis.settings.space == "rgb" else 2
         patch_cells = min(rows, columns) // cell_px
         box_cells = None if max(planes.shape[-2:]) <= patch_cells else find_box(patch_cells)
-        return torch.cat([network(one, box_cells) for one in planes.split(EVALUATED_AT_ONCE)]).float()
+        scaled = self._scale_planes(planes).split(EVALUATED_AT_ONCE)
+        return torch.cat([network(one, box_cells) for one in scaled]).float()
+
+    def _scale_planes(self, planes: Tensor) -> Tensor:
+        """Planes (B, P, h, w) as the network sees them while it learns."""
+        if self.recipe.told_scale == 1:
+            return planes
+        scaled = planes.clone()
+        scaled[:, self.synthesis.settings.told] *= self.recipe.told_scale
+        return scaled
+
+    def _scale_weights(self, network: NAFNet, scale: float) -> None:
+        """Multiply the weights of the planes of ISO and place."""
+        with torch.no_grad():
+            network.intro.weight[:, self.synthesis.settings.told] *= scale
 
     def _develop(self, colours: Tensor, batch: Batch, *, full: bool = False) -> Tensor:
         if batch.metadata is None:
@@ -177,7 +194,9 @@ class DeblurTask:
             "loss": self.loss_name,
             "recipe": json.dumps(self.recipe.to_json()),
         }
-        save_network(network, path, notes={**make_notes(self.synthesis, step), **told})
+        plain = copy.deepcopy(network)
+        self._scale_weights(plain, self.recipe.told_scale)
+        save_network(plain, path, notes={**make_notes(self.synthesis, step), **told})
 
 
 def open_task(
@@ -234,7 +253,11 @@ def _find_samples(synthesis: Synthesis, evaluation: Path | Sequence[Sample] | No
         seed = int(torch.randint(1 << 31, (), generator=make_generator(synthesis.settings.seed, OWN_EVALUATION)))
         other = synthesis.varied(seed=seed)
         return [draw_sample(other, index) for index in range(count)]
-    samples = list(read_samples(evaluation, synthesis.settings) if isinstance(evaluation, Path) else evaluation)
+    samples = list(
+        read_samples(evaluation, synthesis.settings, synthesis.known_field)
+        if isinstance(evaluation, Path)
+        else evaluation
+    )
     if not samples:
         raise InputError(str(evaluation), "no samples", "at least one")
     step = max(1.0, len(samples) / count)

@@ -164,7 +164,8 @@ def make_network(config: NAFNetConfig, *, generator: torch.Generator) -> NAFNet:
     """A network to be trained: the identity on the first planes, with random weights behind it.
 
     Weights and biases are uniform within 1 / sqrt(inputs), as torch starts a convolution. The last convolution, the
-    scales of the residuals, and the first convolution's weights for planes behind the picture's start at zero.
+    scales of the residuals, and the first convolution's weights for planes behind the picture's start at zero. The
+    latter do not count as inputs: whatever a network is told besides, it starts as the same function.
 
     Args:
         config: Shape of the network.
@@ -173,12 +174,12 @@ def make_network(config: NAFNetConfig, *, generator: torch.Generator) -> NAFNet:
     network = NAFNet(config)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and layer is not network.ending:
-            bound = 1 / math.sqrt(layer.weight[0].numel())
-            for values in (layer.weight, layer.bias):
-                if values is not None:
-                    nn.init.uniform_(values, -bound, bound, generator=generator)
-    with torch.no_grad():
-        network.intro.weight[:, config.out_planes :] = 0
+            weight = layer.weight[:, : config.out_planes] if layer is network.intro else layer.weight
+            bound = 1 / math.sqrt(weight[0].numel())
+            with torch.no_grad():
+                weight.copy_(torch.empty(weight.shape).uniform_(-bound, bound, generator=generator))
+            if layer.bias is not None:
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
     return network
 
 

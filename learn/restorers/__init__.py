@@ -2,6 +2,7 @@
 
 restored = restore_polyblur(srgb)                                                # knows nothing of the camera
 restored = restore_wiener(linear, depth_m, field, noise_variance=1e-4)           # knows field and depth
+restored = restore_wiener_at(linear, field, 0.12, noise_variance=1e-4)            # as if all lay at one depth
 depth_m = find_depth_by_blur(linear, field, noise_variance=1e-4)                 # for those that must be told it
 restored = restore_richardson_lucy(linear, depth_m, field, rounds=20)            # the same, every pixel its kernel
 restored = restore_least_squares(linear, depth_m, field, read=1e-5, shot=1e-4)   # the same, slowest and best
@@ -22,7 +23,7 @@ from .ridge import (
     restore_ridge,
     save_bank,
 )
-from .wiener import restore_wiener
+from .wiener import restore_wiener, restore_wiener_at
 
 __all__ = [
     "GaussianBlur",
@@ -40,5 +41,6 @@ __all__ = [
     "restore_richardson_lucy",
     "restore_ridge",
     "restore_wiener",
+    "restore_wiener_at",
     "save_bank",
 ]

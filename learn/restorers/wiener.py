@@ -8,6 +8,7 @@ do, lifts the noise of a disc's near zeros: worse than the blur itself on photog
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -59,6 +60,72 @@ def restore_wiener(
         Not clipped, shape (B, C, H, W).
     """
     x_px, y_px = check_frame(image, depth_m, field, window)
+    settings = _check_settings(image, noise_variance, signal_variance, spectrum, caution)
+
+    def restore(tile: _Tile) -> Tensor:
+        places = (tile.row.place, tile.col.place)
+        weights = _weigh_planes(depth_m[(slice(None), slice(None), *places)], field.depths_m)
+        planes = torch.tensor(sorted(weights), device=field.depths_m.device)
+        transfers = _find_transfers(field, field.depths_m[planes], tile, x_px, y_px)
+        total = image.new_zeros(())
+        for transfer, plane in zip(transfers, planes.tolist(), strict=True):
+            total = total + tile.undo(transfer, settings.share) * weights[plane]
+        return total
+
+    return _restore_tiles(image, field.kernel_px, settings.spectrum, tile_px, restore, on_progress)
+
+
+def restore_wiener_at(
+    image: Tensor,
+    field: PolarPSFField,
+    depths_m: Tensor,
+    *,
+    noise_variance: Number,
+    corner_px: tuple[float, float] = (0.0, 0.0),
+    spectrum: Spectrum = "natural",
+    caution: float = CAUTION,
+    tile_px: int = TILE_PX,
+) -> Tensor:
+    """Deblur pictures as if all of them lay at one depth, for each of several.
+
+    Args:
+        image: Linear light as the camera took it, all channels at every pixel, shape (B, C, H, W).
+        field: The camera's kernels and transmission.
+        depths_m: Positive, `inf` allowed, of the field's type, shape (K,).
+        noise_variance: As in `restore_wiener`.
+        corner_px: Sensor column and row of the picture's first pixel; what lies beyond the sensor is taken as lying on
+            its edge.
+        spectrum: As in `restore_wiener`.
+        caution: As in `restore_wiener`.
+        tile_px: As in `restore_wiener`.
+
+    Returns:
+        Not clipped, shape (B, K, C, H, W).
+    """
+    if depths_m.ndim != 1 or not bool((depths_m > 0).all()):
+        raise InputError("depths_m", depths_m.tolist(), "depths above 0 m (inf is allowed), shape (K,)")
+    settings = _check_settings(image, noise_variance, None, spectrum, caution)
+    count = len(depths_m)
+
+    def restore(tile: _Tile) -> Tensor:
+        transfers = _find_transfers(field, depths_m, tile, *corner_px)
+        return torch.cat([tile.undo(transfer, settings.share) for transfer in transfers], 1)
+
+    found = _restore_tiles(image, field.kernel_px, spectrum, tile_px, restore, None, copies=count)
+    return found.reshape(len(image), count, *image.shape[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class _Settings:
+    """What the filters are told: noise over signal, shape (B, 1, 1, 1), and how the signal's power is spread."""
+
+    share: Tensor
+    spectrum: Spectrum
+
+
+def _check_settings(
+    image: Tensor, noise_variance: Number, signal_variance: float | None, spectrum: Spectrum, caution: float
+) -> _Settings:
     noise = spread_number("noise_variance", noise_variance, image)
     if signal_variance is not None and not 0 < signal_variance < math.inf:
         raise InputError("signal_variance", signal_variance, "a positive finite number, or None")
@@ -66,71 +133,90 @@ def restore_wiener(
         raise InputError("caution", caution, "a positive finite number")
     if spectrum not in get_args(Spectrum):
         raise InputError("spectrum", repr(spectrum), " or ".join(map(repr, get_args(Spectrum))))
-    if isinstance(tile_px, bool) or not isinstance(tile_px, int) or tile_px < 1:
-        raise InputError("tile_px", repr(tile_px), "a positive integer")
-    # A filter reaches farther than its kernel; half of the halo has no weight.
-    halo = max(32, 3 * field.kernel_px // 2)
-    tile = max(tile_px, 4 * halo)
     if signal_variance is None:
         measured = image.var((2, 3), correction=0).mean(1)
         signal = (measured - noise).clamp_min(LEAST_SIGNAL * measured).clamp_min(torch.finfo(image.dtype).tiny)
     else:
         signal = torch.full_like(noise, signal_variance)
-    share = caution * noise / signal
-    out = torch.zeros_like(image)
+    return _Settings((caution * noise / signal)[:, None, None, None], spectrum)
+
+
+class _Tile:
+    """A part of all pictures, in frequencies.
+
+    Attributes:
+        row: Its share of the rows.
+        col: Its share of the columns.
+        shape: Height and width, halo and all.
+    """
+
+    def __init__(self, source: Tensor, row: Segment, col: Segment, power: Tensor) -> None:
+        self.row, self.col = row, col
+        self.shape = (int(source.shape[-2]), int(source.shape[-1]))
+        self._spectrum = torch.fft.rfft2(source)
+        self._power = power
+
+    def undo(self, transfer: Tensor, share: Tensor) -> Tensor:
+        """The inner part without a blur of this transfer function (C, h, w / 2 + 1), shape (B, C, h', w')."""
+        filtered = self._spectrum * transfer.conj() / (transfer.real**2 + transfer.imag**2 + share / self._power)
+        restored: Tensor = torch.fft.irfft2(filtered, s=self.shape)
+        return restored[..., self.row.inner, self.col.inner]
+
+
+def _restore_tiles(
+    image: Tensor,
+    kernel_px: int,
+    spectrum: Spectrum,
+    tile_px: int,
+    restore: Callable[[_Tile], Tensor],
+    on_progress: Callable[[int, int], None] | None,
+    copies: int = 1,
+) -> Tensor:
+    """Tile by tile, faded into each other."""
+    if isinstance(tile_px, bool) or not isinstance(tile_px, int) or tile_px < 1:
+        raise InputError("tile_px", repr(tile_px), "a positive integer")
+    # A filter reaches farther than its kernel; half of the halo has no weight.
+    halo = max(32, 3 * kernel_px // 2)
+    tile = max(tile_px, 4 * halo)
+    out = image.new_zeros((len(image), copies * image.shape[1], *image.shape[2:]))
     rows = cut_axis(image.shape[2], tile, halo)
     for done, row in enumerate(rows):
         for col in cut_axis(image.shape[3], tile, halo):
-            transfer = _find_transfers(field, row, col, x_px, y_px)
-            weight = (row.weight[:, None] * col.weight).to(image)
+            source = image[:, :, row.source.to(image.device)][..., col.source.to(image.device)]
             power = _find_power(len(row.source), len(col.source), spectrum).to(image)
-            for number in range(len(image)):
-                place = (slice(number, number + 1), slice(None), row.place, col.place)
-                source = image[number][:, row.source.to(image.device)][..., col.source.to(image.device)]
-                depth = depth_m[number : number + 1, :, row.place, col.place]
-                inner = (row.inner, col.inner)
-                restored = _restore_tile(
-                    _taper(source, halo // 2), depth, transfer, field.depths_m, share[number] / power, inner
-                )
-                out[place] += restored * weight
+            restored = restore(_Tile(_taper(source, halo // 2), row, col, power))
+            out[:, :, row.place, col.place] += restored * (row.weight[:, None] * col.weight).to(image)
         if on_progress is not None:
             on_progress(done + 1, len(rows))
     return out
 
 
-def _find_transfers(field: PolarPSFField, row: Segment, col: Segment, x_px: int, y_px: int) -> Tensor:
-    """Transfer functions of all planes at a tile's middle, transmission and all, shape (D, C, h, w / 2 + 1)."""
-    x = x_px + (col.place.start + col.place.stop - 1) / 2
-    y = y_px + (row.place.start + row.place.stop - 1) / 2
-    kernels = field.at_pixel(x, y, field.depths_m) * field.transmission_at_pixel(x, y, field.depths_m)[..., None, None]
+def _find_transfers(field: PolarPSFField, depths_m: Tensor, tile: _Tile, x_px: float, y_px: float) -> Tensor:
+    """Transfer functions at a tile's middle, transmission and all, shape (D, C, h, w / 2 + 1)."""
+    height, width = field.image_shape_px
+    x = min(max(x_px + (tile.col.place.start + tile.col.place.stop - 1) / 2, 0.0), width - 1.0)
+    y = min(max(y_px + (tile.row.place.start + tile.row.place.stop - 1) / 2, 0.0), height - 1.0)
+    kernels = field.at_pixel(x, y, depths_m) * field.transmission_at_pixel(x, y, depths_m)[..., None, None]
     side = kernels.shape[-1]
-    placed = kernels.new_zeros((*kernels.shape[:2], len(row.source), len(col.source)))
-    placed[..., :side, :side] = kernels
-    spectrum: Tensor = torch.fft.rfft2(placed.roll((-(side // 2), -(side // 2)), (-2, -1)))
+    placed = kernels.new_zeros((*kernels.shape[:2], *tile.shape))
+    rows, cols = ((torch.arange(side, device=kernels.device) - side // 2) % whole for whole in tile.shape)
+    placed[..., rows[:, None], cols] = kernels
+    spectrum: Tensor = torch.fft.rfft2(placed)
     return spectrum
 
 
-def _restore_tile(
-    source: Tensor, depth_m: Tensor, transfer: Tensor, depths_m: Tensor, share: Tensor, inner: tuple[slice, slice]
-) -> Tensor:
-    """Mix of the planes that the depths of the inner part use, shape (1, C, h, w)."""
-    spectrum = torch.fft.rfft2(source)
+def _weigh_planes(depth_m: Tensor, depths_m: Tensor) -> dict[int, Tensor]:
+    """How much of each plane is in every pixel, shape (B, 1, h, w), of those that are in any."""
     if len(depths_m) == 1:
-        weights = {0: torch.ones_like(depth_m)}
-    else:
-        blend = find_blend(depth_m.contiguous(), depths_m)
-        weights = {}
-        for plane in range(len(depths_m)):
-            lower, upper = blend.lower == plane, blend.lower == plane - 1
-            weight = torch.where(lower, 1 - blend.share, 0) + torch.where(upper, blend.share, 0)
-            if bool((weight > 0).any()):
-                weights[plane] = weight
-    total = source.new_zeros(())
-    for plane, weight in weights.items():
-        h = transfer[plane]
-        restored = torch.fft.irfft2(spectrum * h.conj() / (h.real**2 + h.imag**2 + share), s=source.shape[-2:])
-        total = total + restored[..., inner[0], inner[1]] * weight
-    return total
+        return {0: torch.ones_like(depth_m)}
+    blend = find_blend(depth_m.contiguous(), depths_m)
+    weights = {}
+    for plane in range(len(depths_m)):
+        lower, upper = blend.lower == plane, blend.lower == plane - 1
+        weight = torch.where(lower, 1 - blend.share, 0) + torch.where(upper, blend.share, 0)
+        if bool((weight > 0).any()):
+            weights[plane] = weight
+    return weights
 
 
 def _find_power(height: int, width: int, spectrum: str) -> Tensor:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from learn.deblur.fitting import FramePlace, check_field, knows_lens, place_frame
+from learn.deblur.fitting import FramePlace, check_lens, knows_lens, place_frame, read_lens
 from learn.deblur.notes import make_notes, read_notes
 from psf import InputError
 from render import RawFile
@@ -55,11 +55,11 @@ def test_a_part_of_a_frame_lies_where_its_window_says(notes):
 def test_the_lens_of_the_training_is_known_by_its_numbers(lens, notes, camera, tmp_path):
     lens().save(tmp_path / "same.h5")
     camera.save(tmp_path / "camera")
-    check_field(tmp_path / "same.h5", notes, "n.pt")
-    check_field(tmp_path / "camera", notes, "n.pt")
+    check_lens(read_lens(tmp_path / "same.h5"), tmp_path / "same.h5", notes, "n.pt")
+    check_lens(read_lens(tmp_path / "camera"), tmp_path / "camera", notes, "n.pt")
     lens(seed=1).save(tmp_path / "other.h5")
     with pytest.raises(InputError, match=r"other.h5: found the lens .* for which n.pt was trained"):
-        check_field(tmp_path / "other.h5", notes, "n.pt")
+        check_lens(read_lens(tmp_path / "other.h5"), tmp_path / "other.h5", notes, "n.pt")
 
 
 def test_only_the_simulated_camera_names_lenses_as_fields_do(synthesis):

@@ -68,10 +68,16 @@ def make_photo(shape_px=(220, 280), pattern="RGGB", seed=0, **changes):
 
 
 def test_every_number_of_a_frames_planes_is_that_of_the_training(synthesis, tmp_path):
-    for changes in ({}, {"field_planes": "xy", "iso_plane": "sigma"}, {"aux": "field"}, {"space": "rgb"}):
+    for changes in (
+        {},
+        {"field_planes": "xy", "iso_plane": "sigma"},
+        {"aux": "field"},
+        {"space": "rgb"},
+        {"deconvolved_dpt": (0.0, 4.0)},
+    ):
         varied = synthesis.varied(**changes)
         sample = draw_sample(varied, 3)
-        restorer = open_restorer(make_restorer(synthesis, tmp_path, **changes))
+        restorer = open_restorer(make_restorer(synthesis, tmp_path, **changes), field=synthesis.camera.field)
         colours = sample.input[: 3 if changes.get("space") == "rgb" else 4]
         x0, y0 = sample.drawn.window_px
         place = FramePlace(float(x0), float(y0), restorer.notes.image_shape_px)
@@ -243,3 +249,14 @@ def test_progress_comes_to_its_end(restorer):
     seen = []
     restore_raw(make_photo(SMALL_PX), restorer, small(), on_progress=lambda done, of: seen.append((done, of)))
     assert seen[-1][0] == seen[-1][1] == len(seen)
+
+
+def test_a_network_with_planes_of_its_lens_asks_for_the_lens_and_its_own_sensor(synthesis, tmp_path):
+    path = make_restorer(synthesis, tmp_path, deconvolved_dpt=(0.0, 4.0))
+    with pytest.raises(InputError, match="deconvolved ones, expected the field"):
+        open_restorer(path)
+    restorer = open_restorer(path, field=synthesis.camera.field)
+    with pytest.raises(InputError, match="the field's own"):
+        restore_light(make_photo(SMALL_PX), restorer, small())
+    restored = restore_light(make_photo(synthesis.camera.image_shape_px), restorer)
+    assert bool(restored.isfinite().all())

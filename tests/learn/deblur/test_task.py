@@ -59,6 +59,19 @@ def test_the_loss_is_equation_8_with_the_samples_own_colours(task):
     assert float(found.parts["l1"]) == pytest.approx(float(wanted.l1.detach()), rel=1e-6)
 
 
+def test_a_network_that_learns_with_scaled_planes_is_saved_for_plain_ones(recipe, synthesis, tmp_path):
+    plain = open_task(recipe, synthesis, evaluation_count=0)
+    scaled = open_task(replace(recipe, told_scale=0.125), synthesis, evaluation_count=0)
+    network, batch = random_network(scaled), first_batch(scaled)
+    scaled.save(network, tmp_path / "network.pt", 3)
+    saved = load_network(tmp_path / "network.pt").network
+    wanted = scaled.measure(network, batch, with_slopes=False).loss.detach()
+    assert float(plain.measure(saved, batch, with_slopes=False).loss.detach()) == pytest.approx(float(wanted), rel=1e-6)
+    assert float(plain.measure(network, batch, with_slopes=False).loss.detach()) != pytest.approx(float(wanted))
+    again = replace(scaled, start=saved).make_network(torch.Generator())
+    torch.testing.assert_close(again.intro.weight, network.intro.weight)
+
+
 def test_norms_of_both_gradients_are_told_when_asked_for(task):
     batch, network = first_batch(task), random_network(task)
     found = network(batch.input)

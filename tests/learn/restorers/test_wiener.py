@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import psf
-from learn.restorers import restore_wiener
+from learn.restorers import restore_wiener, restore_wiener_at
 from psf import InputError
 from render import pixelwise
 
@@ -117,3 +117,16 @@ def test_bad_input_is_named_in_one_line(field, change, words):
     with pytest.raises(InputError) as caught:
         restore_wiener(sharp, depth_m, field, **options)
     assert words in str(caught.value)
+
+
+def test_one_depth_for_all_is_the_same_filter_whichever_way_it_is_asked_for(field):
+    sharp, depth_m = draw_scene()
+    taken = pixelwise(sharp, torch.full_like(depth_m, 0.5), field, window=(100, 60))
+    several = restore_wiener_at(taken, field, field.depths_m[:2], noise_variance=NOISE_SD**2, corner_px=(100.0, 60.0))
+    assert several.shape == (1, 2, *taken.shape[1:])
+    for found, depth in zip(several[0], field.depths_m[:2], strict=True):
+        everywhere = torch.full_like(depth_m, float(depth))
+        wanted = restore_wiener(taken, everywhere, field, noise_variance=NOISE_SD**2, window=(100, 60))
+        torch.testing.assert_close(found[None], wanted, rtol=0, atol=1e-12)
+    with pytest.raises(InputError, match="above 0 m"):
+        restore_wiener_at(taken, field, torch.tensor([0.0]), noise_variance=1e-5)
