@@ -68,6 +68,8 @@ class TrainOptions(SynthesisOptions):
     """Its share (0.1)."""
     told_scale: float | None = None
     """What the planes of ISO and place are multiplied by while the network learns (1); less where the rate is high."""
+    choosing: bool | None = None
+    """Deconvolved planes are candidates that the result is mixed of (True), or planes like others."""
     lpips_weights: Path | None = None
     """torchvision's weights of LPIPS's backbone, instead of torch's cache."""
     trust_weights: bool = False
@@ -163,6 +165,8 @@ def make_recipe(options: TrainOptions) -> DeblurRecipe:
         more["distance_weight"] = options.distance_weight
     if options.told_scale is not None:
         more["told_scale"] = options.told_scale
+    if options.choosing is not None:
+        more["choosing"] = options.choosing
     return replace(recipe, trainer=replace(recipe.trainer, **changes), **more)
 
 

@@ -24,7 +24,7 @@ from ..trainer.settings import TrainerSettings
 from ..variants import COLOURS, SynthesisSettings
 
 NO_DISTANCE = "none"
-_PLANES = ("in_planes", "out_planes")
+_PLANES = ("in_planes", "out_planes", "candidates")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,8 @@ class DeblurRecipe:
         told_scale: What the planes of ISO and place are multiplied by while the network learns; its file has weights
             for the planes as they are. AdamW's steps are as large for all weights: planes that are even and much
             brighter than the picture are learnt many times faster than it, and shake it.
+        choosing: Deconvolved planes are candidates, of which the network finds how much of each is right, cell by cell;
+            else planes like others.
     """
 
     network: NAFNetConfig = field(default_factory=lambda: find_config("nafnet32"))
@@ -48,6 +50,7 @@ class DeblurRecipe:
     distance: str = "auto"
     distance_weight: float = PERCEPTUAL_WEIGHT
     told_scale: float = 1.0
+    choosing: bool = True
 
     def __post_init__(self) -> None:
         if self.distance not in (*NAMES, NO_DISTANCE):
@@ -63,14 +66,19 @@ class DeblurRecipe:
     def config(self) -> NAFNetConfig:
         """The network's shape with the planes that the samples have."""
         colours = len(COLOURS[self.synthesis.space])
-        return replace(self.network, in_planes=len(self.synthesis.planes), out_planes=colours)
+        count = len(self.synthesis.deconvolved_dpt) if self.choosing else 0
+        return replace(self.network, in_planes=len(self.synthesis.planes), out_planes=colours, candidates=count)
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON holds it."""
         shape: dict[str, Any] = json.loads(json.dumps(asdict(self.network)))
         for name in _PLANES:
             del shape[name]
-        named = [name for name, like in NAMED.items() if replace(self.network, in_planes=6, out_planes=4) == like]
+        named = [
+            name
+            for name, like in NAMED.items()
+            if replace(self.network, in_planes=6, out_planes=4, candidates=0) == like
+        ]
         return {
             "network": named[0] if named else shape,
             "synthesis": self.synthesis.to_json(),
@@ -78,6 +86,7 @@ class DeblurRecipe:
             "distance": self.distance,
             "distance_weight": self.distance_weight,
             "told_scale": self.told_scale,
+            "choosing": self.choosing,
         }
 
     @classmethod

@@ -85,6 +85,7 @@ class DeblurTask:
         recipe = self.recipe.to_json()
         return {
             "network": recipe["network"],
+            "choosing": self.recipe.choosing,
             "start": "" if self.start is None else hash_weights(self.start),
             "distance": NO_DISTANCE if self.distance is None else self.distance.name,
             "distance_weight": self.recipe.distance_weight,

@@ -23,6 +23,8 @@ class NAFNetConfig:
         decoder_blocks: Blocks per level on the way up, smallest size first; as many levels as the encoder's.
         in_planes: Planes of the input: R, Gr, Gb, B, then what the network is told besides.
         out_planes: Planes of the result; to them as many first planes of the input are added.
+        candidates: Changes to choose from, each of `out_planes` planes, the last of the input: the network also finds
+            how much of each is added, cell by cell.
     """
 
     width: int = 32
@@ -31,13 +33,15 @@ class NAFNetConfig:
     decoder_blocks: tuple[int, ...] = (1, 1, 1, 1)
     in_planes: int = 6
     out_planes: int = 4
+    candidates: int = 0
 
     def __post_init__(self) -> None:
         for name in ("encoder_blocks", "decoder_blocks"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("width", "in_planes", "out_planes"):
             _check_count(name, getattr(self, name), 1)
-        _check_count("middle_blocks", self.middle_blocks, 0)
+        for name in ("middle_blocks", "candidates"):
+            _check_count(name, getattr(self, name), 0)
         for name in ("encoder_blocks", "decoder_blocks"):
             for count in getattr(self, name):
                 _check_count(name, count, 0)
@@ -47,6 +51,10 @@ class NAFNetConfig:
         if self.out_planes > self.in_planes:
             expected = f"at most in_planes, {self.in_planes}: the input's first planes are added to the result"
             raise InputError("NAFNetConfig.out_planes", self.out_planes, expected)
+        if (1 + self.candidates) * self.out_planes > self.in_planes:
+            most = self.in_planes // self.out_planes - 1
+            expected = f"at most {most}: each has {self.out_planes} of the {self.in_planes} planes"
+            raise InputError("NAFNetConfig.candidates", self.candidates, expected)
 
     @property
     def levels(self) -> int:
@@ -93,7 +101,8 @@ def find_config(name: str, *, in_planes: int = 6, out_planes: int = 4) -> NAFNet
 def count_parameters(config: NAFNetConfig) -> int:
     """Numbers that training changes."""
     w = config.width
-    total = KERNEL_TAPS * w * (config.in_planes + config.out_planes) + w + config.out_planes
+    found = config.out_planes + config.candidates
+    total = KERNEL_TAPS * w * (config.in_planes + found) + w + found
     for channels, blocks in _stages(config):
         # Convolutions 1x1: c to 2c, c to c twice, c to 2c, c to c; 3x3 by channel: 2c; biases; two norms; beta, gamma.
         total += blocks * (7 * channels**2 + 2 * channels * KERNEL_TAPS + 9 * channels + 6 * channels)
@@ -116,7 +125,7 @@ def count_macs(config: NAFNetConfig, height_cells: int, width_cells: int) -> int
     many = config.multiple_cells
     cells = (-(-height_cells // many) * many) * (-(-width_cells // many) * many)
     w = config.width
-    total = KERNEL_TAPS * w * (config.in_planes + config.out_planes) * cells
+    total = KERNEL_TAPS * w * (config.in_planes + config.out_planes + config.candidates) * cells
     for channels, blocks in _stages(config):
         shrunk = cells // (channels // w) ** 2
         total += blocks * (6 * channels**2 + 2 * channels * KERNEL_TAPS) * shrunk + blocks * channels**2

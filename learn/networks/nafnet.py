@@ -2,7 +2,7 @@
 
 Chen et al., Simple Baselines for Image Restoration, ECCV 2022, with two choices of this house: as many first planes of
 the input as there are planes of the result are added to it, and the last convolution starts at zero, so that training
-begins at the quality of the input.
+begins at the quality of the input. And one more: it may be given candidates for the result to choose from.
 """
 
 import math
@@ -102,7 +102,7 @@ class NAFNet(nn.Module):
         self.config = config
         width, levels = config.width, config.levels
         self.intro = _convolution(config.in_planes, width, 3)
-        self.ending = _convolution(width, config.out_planes, 3)
+        self.ending = _convolution(width, config.out_planes + config.candidates, 3)
         sizes = [width << level for level in range(levels + 1)]
         self.encoders = nn.ModuleList(_blocks(c, n) for c, n in zip(sizes, config.encoder_blocks, strict=False))
         self.downs = nn.ModuleList(_convolution(c, 2 * c, 2, stride=2) for c in sizes[:-1])
@@ -135,8 +135,24 @@ class NAFNet(nn.Module):
         for step, (up, blocks) in enumerate(zip(self.ups, self.decoders, strict=True)):
             features = functional.pixel_shuffle(up(features), 2) + skips.pop()
             features = _run(blocks, features, shrink_box(box_cells, self.config.levels - 1 - step))
-        restored: Tensor = self.ending(features) + padded[:, : self.config.out_planes]
-        return restored[..., :height, :width]
+        return self.compose(self.ending(features), padded)[..., :height, :width]
+
+    def compose(self, found: Tensor, planes: Tensor) -> Tensor:
+        """The result: the picture, what the last convolution adds to it, and so much of each candidate.
+
+        Args:
+            found: Of the last convolution, shape (B, out_planes + candidates, H, W).
+            planes: The input there, shape (B, in_planes, H, W).
+
+        Returns:
+            Shape (B, out_planes, H, W).
+        """
+        colours, count = self.config.out_planes, self.config.candidates
+        restored = found[:, :colours] + planes[:, :colours]
+        if count == 0:
+            return restored
+        changes = planes[:, -count * colours :].unflatten(1, (count, colours))
+        return restored + (found[:, colours:, None] * changes).sum(1)
 
     def check_planes(self, planes: Tensor, box_cells: int | None = None) -> None:
         """Refuse what the network cannot take; planes are (B, in_planes, H, W)."""

@@ -86,8 +86,8 @@ def _run_picture(
         step()
         _run_blocks(blocks, features, rows, shrink_box(box_cells, config.levels - 1 - count), step)
     for start, stop in _strips(out, rows):
-        residual = _convolve_rows(network.ending, features, start, stop)[..., :width]
-        torch.add(residual, padded[:, : config.out_planes, start:stop, :width], out=out[:, :, start:stop])
+        found = _convolve_rows(network.ending, features, start, stop)
+        out[:, :, start:stop] = network.compose(found, padded[:, :, start:stop])[..., :width]
     step()
 
 

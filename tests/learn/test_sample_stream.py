@@ -37,15 +37,14 @@ def test_a_stream_without_end_goes_on(synthesis):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than this machine has cores
 def test_batches_are_the_same_with_any_number_of_workers(synthesis):
+    # Which worker makes which step is asked for more of them below; processes cost seconds each.
     stream = SampleStream(synthesis, batch=2, steps=5)
-    alone = list(make_loader(stream))
-    for workers in (1, 3):
-        together = list(make_loader(stream, workers=workers))
-        assert indices(together) == indices(alone)
-        for one, other in zip(alone, together, strict=True):
-            assert torch.equal(one.input, other.input)
-            assert torch.equal(one.target, other.target)
-            assert one.drawn == other.drawn
+    alone, together = list(make_loader(stream)), list(make_loader(stream, workers=2))
+    assert indices(together) == indices(alone)
+    for one, other in zip(alone, together, strict=True):
+        assert torch.equal(one.input, other.input)
+        assert torch.equal(one.target, other.target)
+        assert one.drawn == other.drawn
 
 
 def test_workers_take_steps_in_turn(synthesis, monkeypatch):

@@ -1,7 +1,7 @@
 import pytest
 
 from learn.dfd.__main__ import main
-from learn.dfd.stack_files import read_stacks
+from learn.dfd.depth_stream import open_shelf
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,8 @@ def test_stacks_are_made_and_read(files, tmp_path, capsys):
     words = ["make-stacks", "--fields", *files, *QUICK, "-n", "2", "--workers", "0", "-o", str(tmp_path / "shards")]
     assert main(words) == 0
     assert "written: 2 focal stacks in 1 shards" in capsys.readouterr().out
-    assert [one.drawn.index for one in read_stacks(tmp_path / "shards")] == [0, 1]
+    shelf = open_shelf(tmp_path / "shards")
+    assert [shelf.read(n).drawn.index for n in range(len(shelf))] == [0, 1]
 
 
 def test_photographs_that_are_too_small_are_named(files, photo_root, tmp_path, capsys):

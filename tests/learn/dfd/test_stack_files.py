@@ -3,7 +3,8 @@ import json
 import pytest
 import torch
 
-from learn.dfd.stack_files import decode_stack, encode_stack, read_stacks, write_stacks
+from learn.dfd.depth_stream import open_shelf
+from learn.dfd.stack_files import decode_stack, encode_stack, write_stacks
 from learn.dfd.stack_synthesis import draw_stack
 from learn.shards import decode_sample
 from psf import InputError
@@ -39,8 +40,9 @@ def test_shards_hold_the_stacks_and_a_run_goes_on_where_it_stopped(quick, tmp_pa
     run = write_stacks(quick, folder, 5, per_shard=2, workers=0)
     assert run.shards.samples == 5
     assert run.lost == ()
-    for index, sample in enumerate(read_stacks(folder)):
-        check_same(sample, draw_stack(quick, index))
+    shelf = open_shelf(folder)
+    for index in range(5):
+        check_same(shelf.read(index), draw_stack(quick, index))
     assert len(json.loads((folder / "stacks.json").read_text())["stacks"]) == 5
     whole = contents(folder)
     (folder / "shard-000001.tar").unlink()

@@ -1,4 +1,5 @@
 import csv
+import itertools
 import math
 from dataclasses import replace
 
@@ -7,12 +8,7 @@ import torch
 
 import optics
 from learn.joint.design_grid import DesignGrid
-from learn.joint.designing import (
-    LENSES_FOLDER,
-    TABLE_FILE,
-    design_jointly,
-    draw_pictures,
-)
+from learn.joint.designing import LENSES_FOLDER, RESTART_GAIN_DB, TABLE_FILE, design_jointly, draw_pictures
 from optics import FOCUS, Sampling
 from psf import InputError
 
@@ -44,6 +40,16 @@ def test_two_depths_without_a_restorer_meet_in_the_middle(lens, patches, setting
     (far, near), (begun_far, begun_near) = kept[-1], kept[0]
     # A soft maximum and a tenth of the mean leave a little between the two.
     assert abs(far - near) < 0.1 * abs(begun_far - begun_near)
+
+
+def test_a_design_that_promises_nothing_begins_anew_until_that_gains_nothing(lens, patches, settings):
+    options = toy(settings, (1.0,), 20, least_gain_db=10.0)
+    found = design_jointly(lens.refocused(0.3, "spot"), patches(4), options)
+    best_db = [min(one.objective_db for one in found.iterates[:count]) for count in range(1, len(found.iterates) + 1)]
+    assert 2 < len(best_db) < 20
+    gains_db = [before - after for before, after in itertools.pairwise(best_db)]
+    assert all(gain >= RESTART_GAIN_DB for gain in gains_db[:-1])
+    assert gains_db[-1] < RESTART_GAIN_DB
 
 
 def test_a_design_that_was_stopped_goes_on_with_the_same_steps(lens, patches, settings, tmp_path):

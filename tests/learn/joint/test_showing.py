@@ -4,8 +4,9 @@ import torch
 
 from learn.joint.exposures import set_exposure
 from learn.joint.filter_bank import FilterSettings
-from learn.joint.judging import Fitted, JudgePlan
+from learn.joint.judging import Fitted
 from learn.joint.showing import show_patch
+from learn.joint.sights import JudgePlan, trace_judged
 from optics import Sampling
 
 PLAN = JudgePlan(
@@ -20,8 +21,9 @@ PLAN = JudgePlan(
 
 def test_a_patch_is_shown_at_every_depth(lens, patches):
     fitted = Fitted(torch.zeros(2, PLAN.filters.features, 4), torch.full((2,), 0.5), held_worst_db=20.0)
+    view = trace_judged(lens, lens, PLAN)
     given, restored, sharp = show_patch(
-        lens, lens, fitted, patches(1), set_exposure(100.0), PLAN, torch.Generator().manual_seed(0)
+        view, fitted, patches(1), set_exposure(100.0), PLAN, torch.Generator().manual_seed(0)
     )
     assert given.shape == restored.shape == (2, 3, 16, 16)
     assert sharp.shape == (3, 16, 16)

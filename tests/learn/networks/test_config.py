@@ -25,14 +25,21 @@ def test_named_networks_cost_what_is_published(name):
 
 
 @pytest.mark.parametrize(
-    "config", [find_config("tiny"), NAFNetConfig(4, (1, 0, 2), 3, (2, 1, 0), 7, 3), NAFNetConfig(5, (), 2, (), 4, 4)]
+    "config",
+    [
+        find_config("tiny"),
+        NAFNetConfig(4, (1, 0, 2), 3, (2, 1, 0), 7, 3),
+        NAFNetConfig(5, (), 2, (), 4, 4),
+        NAFNetConfig(4, (1,), 1, (1,), 12, 4, 2),
+    ],
 )
 def test_counted_parameters_are_those_of_the_network(config):
     assert sum(values.numel() for values in NAFNet(config).parameters()) == count_parameters(config)
 
 
-def test_counted_multiplications_are_those_of_its_convolutions():
-    config, total = NAFNetConfig(4, (1, 2), 1, (1, 1)), 0
+@pytest.mark.parametrize("candidates", [0, 3])
+def test_counted_multiplications_are_those_of_its_convolutions(candidates):
+    config, total = NAFNetConfig(4, (1, 2), 1, (1, 1), in_planes=17, candidates=candidates), 0
 
     def count(layer, _, out):
         nonlocal total
@@ -42,7 +49,7 @@ def test_counted_multiplications_are_those_of_its_convolutions():
     for layer in network.modules():
         if isinstance(layer, torch.nn.Conv2d):
             layer.register_forward_hook(count)
-    network(torch.rand(1, 6, 13, 18))
+    network(torch.rand(1, 17, 13, 18))
     assert total == count_macs(config, 13, 18)
 
 
@@ -60,6 +67,7 @@ def test_reach_is_the_sum_over_all_layers():
         (lambda: NAFNetConfig(encoder_blocks=(1, 1, 1, -1)), "encoder_blocks: found -1"),
         (lambda: NAFNetConfig(middle_blocks=1.5), "middle_blocks: found 1.5"),
         (lambda: NAFNetConfig(in_planes=3), "at most in_planes, 3"),
+        (lambda: NAFNetConfig(in_planes=13, candidates=3), "candidates: found 3, expected at most 2"),
         (lambda: count_macs(NAFNetConfig(), 0, 8), "height_cells: found 0"),
     ],
 )

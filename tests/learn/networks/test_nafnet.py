@@ -96,6 +96,21 @@ def test_planes_beside_the_picture_start_without_influence():
     assert network(planes).equal(network(other))
 
 
+def test_a_network_may_add_what_a_candidate_changes_and_that_alone():
+    network = make_network(NAFNetConfig(4, (1,), 1, (1,), in_planes=13, candidates=2), generator=generator())
+    planes = torch.rand(1, 13, 8, 8, generator=generator(1))
+    assert torch.equal(network(planes), planes[:, :4])
+    with torch.no_grad():
+        network.ending.bias[5] = 1.0  # so much of the second one, everywhere
+    torch.testing.assert_close(network(planes), planes[:, :4] + planes[:, 9:])
+
+
+def test_the_start_is_the_same_whatever_a_network_is_told_besides():
+    few, many = (make_network(NAFNetConfig(4, (1,), 1, (1,), in_planes=n), generator=generator()) for n in (4, 7))
+    assert torch.equal(many.intro.weight[:, :4], few.intro.weight)
+    assert torch.equal(many.middle[0].conv1.weight, few.middle[0].conv1.weight)
+
+
 def test_every_weight_that_counts_has_a_finite_gradient():
     network = make_network(SMALL, generator=generator())
     planes = torch.rand(2, 6, 13, 18, generator=generator())

@@ -31,6 +31,20 @@ def test_strips_give_what_one_piece_gives(network, box_cells, strip_cells):
     assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()  # float32 sums in another order
 
 
+def test_strips_mix_candidates_as_one_piece_does():
+    made, own = (
+        make_network(NAFNetConfig(6, (1,), 1, (1,), in_planes=13, candidates=2), generator=generator()),
+        generator(1),
+    )
+    with torch.no_grad():
+        for values in made.parameters():
+            values += 0.2 * torch.randn(values.shape, generator=own)
+        planes = torch.rand(1, 13, 21, 33, generator=generator())
+        wanted = made(planes, 9)
+    found = run_strips(made, planes, box_cells=9, strip_cells=100)
+    assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
+
+
 def test_strips_are_exact_in_double_precision(network):
     double = make_network(CONFIG, generator=generator()).double()
     double.load_state_dict(network.state_dict())
