@@ -290,20 +290,19 @@ def load_trained(
     if saved.network.config.in_planes != len(settings.planes):
         found = f"{saved.network.config.in_planes} planes"
         raise InputError(str(path), found, f"{len(settings.planes)}, as it was trained: {', '.join(settings.planes)}")
+    seen = lens if settings.deconvolved_dpt else None
+    if settings.deconvolved_dpt and seen is None:
+        raise InputError(f"{path}: planes", "deconvolved ones", "the samples' lens to make them with (--field)")
     told = [key for key, word in (("place", "field"), ("ISO", "iso")) if word in settings.aux.split("_")]
-    if settings.deconvolved_dpt:
-        if lens is None:
-            raise InputError(f"{path}: planes", "deconvolved ones", "the samples' lens to make them with (--field)")
-        told = ["field", *told]
     note = f"{notes.steps} steps"
     if field_sha256 and notes.field_sha256 != field_sha256:
         note += f", trained for another lens ({notes.lens or 'a perfect one'})"
-    known = () if lens is None or not settings.deconvolved_dpt else (lens.sha256, _is_clear(lens))
+    known = () if seen is None else (seen.sha256, _is_clear(seen))
     return Method(
         name=name,
-        restore=partial(_restore_by_network, saved.network, notes, pattern, lens if settings.deconvolved_dpt else None),
+        restore=partial(_restore_by_network, saved.network, notes, pattern, seen),
         takes="RAW" if settings.space == "raw" else "RGB",
-        knows=tuple(told),
+        knows=(*(() if seen is None else ("field",)), *told),
         note=note,
         fingerprint=_hash("network", hashlib.sha256(Path(path).read_bytes()).hexdigest(), pattern, *known),
     )

@@ -154,6 +154,19 @@ def test_a_network_gets_the_planes_of_its_training(network_file, sample, changes
     torch.testing.assert_close(method.restore(sample), sample.input[:4])
 
 
+def test_a_network_with_planes_of_its_lens_is_told_the_lens_that_took_the_samples(network_file, synthesis, known):
+    path = network_file(deconvolved_dpt=(0.0, 5.0))
+    with pytest.raises(InputError, match="deconvolved ones"):
+        load_trained(path, name="tiny")
+    method = load_trained(path, name="tiny", lens=known)
+    assert method.knows == ("field", "place", "ISO")
+    assert method.fingerprint != load_trained(network_file("other.pt"), name="tiny").fingerprint
+    sample, seen = draw_sample(synthesis.varied(deconvolved_dpt=(0.0, 5.0)), 3), []
+    method.restore.args[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    method.restore(sample)
+    torch.testing.assert_close(seen[0][0], sample.input)
+
+
 def test_a_network_sees_the_samples_own_iso_and_place(network_file, synthesis, sample, monkeypatch):
     method = load_trained(network_file(aux="iso_field", iso_plane="sigma"), name="tiny")
     seen = []
