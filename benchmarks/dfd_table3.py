@@ -96,7 +96,9 @@ class Args:
     depths: int = 20
     """Of the one-plane scenes, times three textures."""
     others: int = 20
-    """Slanted scenes, and scenes of two planes."""
+    """Slanted scenes, and scenes of two planes; 0: neither."""
+    shuffled: bool = True
+    """Flat scenes once more with every stack's pictures shuffled, which takes as long again."""
     traced: tuple[Path, ...] = ()
     """Path-traced scenes (.npz) to judge on as well."""
     mirrored: bool = False
@@ -188,13 +190,16 @@ class DepthRuns(Runs):
         flat = ["--judge", "one_plane", "--depths", args.depths]
         others = ["--judge", "slanted", "two_plane", "--others", args.others]
         own = ["--fields", *self.fields, *truth, *words]
-        tables = {"own": [self.folder / "table3", self.folder / "others"]}
-        self.call("learn.dfd", "evaluate", *own, "-o", tables["own"][0], *flat, "--shuffled")
-        self.call("learn.dfd", "evaluate", *own, "-o", tables["own"][1], *others)
+        tables = {"own": [self.folder / "table3"]}
+        shuffled = ["--shuffled"] if args.shuffled else []
+        self.call("learn.dfd", "evaluate", *own, "-o", tables["own"][0], *flat, *shuffled)
+        if args.others:
+            tables["own"].append(self.folder / "others")
+            self.call("learn.dfd", "evaluate", *own, "-o", tables["own"][-1], *others)
         if args.traced:
             tables["own"].append(self.folder / "traced")
             traced = ["--judge", "traced", "--traced", *args.traced]
-            self.call("learn.dfd", "evaluate", *own, "-o", tables["own"][2], *traced)
+            self.call("learn.dfd", "evaluate", *own, "-o", tables["own"][-1], *traced)
         if args.second:
             tables["second"] = [self.folder / "second"]
             second = ["--fields", *args.second, *words, "--any-camera"]

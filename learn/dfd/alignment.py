@@ -19,7 +19,7 @@ from .stack_samples import StackSample
 def align_pictures(
     stack: Tensor, magnifications: Sequence[float], image_shape_px: tuple[int, int], window_px: tuple[int, int]
 ) -> Tensor:
-    """Every picture at the image scale of the first, by cubic interpolation.
+    """Every picture at the image scale of the first, read between pixels by a windowed sinc.
 
     Args:
         stack: Shape (N, 3, h, w).

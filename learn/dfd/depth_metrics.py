@@ -2,7 +2,7 @@
 
 errors = measure_depth(found_m, true_m)                 # errors.mae_m, errors.delta1 ...
 centre, middle, corner = measure_thirds(found_m, true_m, radius)
-near_edge, away = measure_edges(found_m, true_m, in_front)
+near_edge = find_edge_distance_px(in_front) <= EDGE_PX
 risk_m = measure_risk(found_m, true_m, confidence)      # MAE of the surest quarter, half ...
 """
 
@@ -109,23 +109,6 @@ def measure_thirds(
         measure_depth(found_m, true_m, counted & (radius >= low) & (radius < high)) for low, high in THIRDS
     )
     return one, two, three
-
-
-def measure_edges(
-    found_m: Tensor, true_m: Tensor, in_front: Tensor, mask: Tensor | None = None, *, reach_px: float = EDGE_PX
-) -> tuple[DepthErrors, DepthErrors]:
-    """Errors within some distance of the edge of what stands in front, and beyond it.
-
-    Args:
-        found_m: Shape (1, H, W).
-        true_m: Shape (1, H, W).
-        in_front: Bool, shape (1, H, W).
-        mask: Which pixels count, bool, shape (1, H, W).
-        reach_px: The distance.
-    """
-    near = find_edge_distance_px(in_front) <= reach_px
-    counted = torch.ones_like(near) if mask is None else mask
-    return measure_depth(found_m, true_m, counted & near), measure_depth(found_m, true_m, counted & ~near)
 
 
 def find_edge_distance_px(in_front: Tensor) -> Tensor:

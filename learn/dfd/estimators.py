@@ -28,6 +28,8 @@ from .networks.checkpoints import DepthNetwork, check_stack, hash_depth_network
 
 # A spread over mirrored views that halves the confidence, and over how many pixels it is gathered.
 TYPICAL_DPT, GATHER_PX = 0.05, 9
+# What names of estimators end with that are given shuffled stacks.
+SHUFFLED = ", shuffled"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -186,7 +188,7 @@ class ShuffledEstimator:
     @property
     def name(self) -> str:
         """The row of a table."""
-        return f"{self.inner.name}, shuffled"
+        return f"{self.inner.name}{SHUFFLED}"
 
     @property
     def fingerprint(self) -> str:

@@ -16,6 +16,7 @@ from render import encode_srgb
 
 from .depth_evaluation import ShownScene
 from .depth_scores import DepthScore
+from .estimators import SHUFFLED
 
 DEPTH_COLOURS, ERROR_COLOURS = "magma", "RdBu"  # the second is white where there is no error
 PAGE_FILE, CURVES_FILE = "page.png", "errors.png"
@@ -90,20 +91,24 @@ def plot_errors(scores: Sequence[DepthScore]) -> Figure:
     own = [one for one in scores if one.scene == "one_plane" and not one.refused]
     if not own:
         raise InputError("plot_errors(scores)", "none of one-plane scenes", "at least one")
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for method in dict.fromkeys(one.method for one in own):
+    methods = list(dict.fromkeys(one.method for one in own))
+    plain = list(dict.fromkeys(name.removesuffix(SHUFFLED) for name in methods))
+    for method in methods:
+        colour = f"C{plain.index(method.removesuffix(SHUFFLED))}"
+        line = "--" if method.endswith(SHUFFLED) else "-"
         some = [one for one in own if one.method == method]
         depths_m = sorted({round(one.true_m, 4) for one in some})
         means = [_average([one.mae_m for one in some if round(one.true_m, 4) == depth]) for depth in depths_m]
-        left.plot(depths_m, means, marker=".", label=method)
+        left.plot(depths_m, means, line, color=colour, marker=".", label=method)
         thirds = [_average([getattr(one, f"{name}_mae_m") for one in some]) for name in ("centre", "middle", "corner")]
-        right.plot(("inner third", "middle third", "outer third"), thirds, marker="o", label=method)
+        right.plot(("inner third", "middle third", "outer third"), thirds, line, color=colour, marker="o", label=method)
     left.set(xlabel="true depth (m)", ylabel="mean absolute error (m)", yscale="log", title="By depth")
     right.set(xlabel="image height", ylabel="mean absolute error (m)", yscale="log", title="By place on the sensor")
     for ax in (left, right):
         ax.grid(alpha=0.3, which="both")
-    right.legend(fontsize=8)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     return figure
 
 

@@ -9,7 +9,7 @@ A stack in a shard is `dn` (uint8 or uint16), `depth_m` (float32), `in_front` (u
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from torch import Tensor
 from psf import InputError
 from psf.runs import write_json
 
-from ..shards import ShardRun, list_shards, read_shard, write_shards
+from ..shards import ShardRun, read_shard, write_shards
 from .stack_samples import DrawnStack, StackSample
 from .stack_synthesis import StackSynthesis, draw_stack
 
@@ -126,14 +126,3 @@ def decode_stack(record: Mapping[str, Any]) -> StackSample:
         bits=bits,
         drawn=DrawnStack.from_json(about["drawn"]),
     )
-
-
-def read_stacks(folder: str | os.PathLike[str]) -> Iterator[StackSample]:
-    """The focal stacks of a folder of shards, in order.
-
-    Args:
-        folder: As `write_stacks` left it.
-    """
-    for path in list_shards(folder):
-        for record in read_shard(path):
-            yield decode_stack(record)

@@ -137,7 +137,7 @@ def _read_manifest(place: Path) -> tuple[list[tuple[Path, float | None]], tuple[
         corner = found.get("window_px")
         window = None if corner is None else (int(corner[0]), int(corner[1]))
         pairs = [(path, None if own is None else float(own)) for path, own in listed]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         expected = '{"pictures": [{"file": ..., "focus_m": ...}, ...]}'
         raise InputError(str(file), f"what cannot be read ({error})", expected) from error
     for path, _ in pairs:
