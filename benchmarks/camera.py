@@ -9,6 +9,7 @@ margin of half a kernel. Every worker has one thread.
 """
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ import render.camera
 import render.camera_steps
 import render.spatial
 from psf import PolarPSFField
+from psf.command_line import run_command
 from render.camera import Camera
 from render.noise import draw_iso
 from render.noise_presets import load_noise
@@ -193,4 +195,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    sys.exit(run_command(lambda: main(tyro.cli(Args, description=__doc__))))

@@ -10,6 +10,7 @@ the traced field, every pixel its own kernel: what not having the prescription c
 """
 
 import csv
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from restoration_runs import GROUPS, RECIPES, Runs
 
 import optics
 import psf
+from psf.command_line import run_command
 
 LENS, BIN, FOCUS_M, KERNEL_PX, NODE_PX = "f2.2_fixedfocus", 4, 2.0, 25, 32
 NEAR_M, FAR_M, DEPTHS, RADII = 0.1, 10.0, 20, 20
@@ -98,4 +100,4 @@ def tell_fields(traced: psf.PolarPSFField, estimated: psf.PolarPSFField) -> None
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    sys.exit(run_command(lambda: main(tyro.cli(Args, description=__doc__))))

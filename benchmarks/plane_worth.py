@@ -8,6 +8,7 @@ the others' as paired differences to it: what is lost by a lie is what the truth
 """
 
 import csv
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from learn.deblur.scoring import develop_result
 from learn.metrics import find_psnr_db
 from learn.samples import Sample
 from psf import InputError
+from psf.command_line import run_command
 from psf.runs import whole_file
 
 
@@ -103,4 +105,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    sys.exit(run_command(lambda: main(tyro.cli(Args, description=__doc__))))

@@ -191,7 +191,7 @@ def settings(args: Args) -> Iterator[tuple[str, int, int, float, DirectOptions]]
         for name, options in (
             ("8 nodes of image height", replace(usual, radius_nodes=8)),
             ("15 cells", replace(usual, cells=15)),
-            ("neighbours 3 times freer", replace(usual, strengths=replace(usual.strengths, depth=2.0, radius=2.0))),
+            ("neighbours 3 times freer", replace(usual, strengths=replace(usual.strengths, depth=1.5, radius=2.1))),
             ("prior 10 times stronger", replace(usual, strengths=usual.strengths.times(0.1))),
         ):
             yield name, args.pairs, args.patch_px, args.noise, options

@@ -11,6 +11,7 @@ import contextlib
 import cProfile
 import os
 import pstats
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ import render.camera
 from learn.sample_stream import SampleStream, make_loader
 from learn.synthesis import Synthesis, draw_sample, open_synthesis
 from learn.variants import SynthesisSettings
+from psf.command_line import run_command
 from render import RawSensor, load_noise
 from render.camera import Camera
 
@@ -187,4 +189,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    sys.exit(run_command(lambda: main(tyro.cli(Args, description=__doc__))))

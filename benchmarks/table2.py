@@ -27,6 +27,7 @@ from render_scenes import depth_map, make_field, photograph
 from restoration_runs import GROUPS, KERNEL_PX, OURS, PIXELWISE, RECIPES, ROOT, Row, Runs
 
 import render
+from psf.command_line import run_command
 from render.reference import gather_at
 
 SIDE_PX, COMPARED = 512, 4000
@@ -119,4 +120,4 @@ def compare() -> float:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    sys.exit(run_command(lambda: main(tyro.cli(Args, description=__doc__))))

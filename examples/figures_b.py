@@ -51,10 +51,10 @@ CHANNELS = (Channel("G", (stand.GREEN_UM,)),)
 FOCUSES_M = (0.5, 0.59, 0.72, 0.94, 1.415)
 # What is drawn lies between the photographed depths; at azimuth 0 the sensor ends at an image height of 0.8.
 HEIGHTS = (0.05, 0.3, 0.55, 0.79)
-DEPTHS_M = (0.6, 1.2)
+DEPTHS_M, FOCUS_DEPTH_M = (0.6, 1.2), 0.8
 SUPERVISED = ("gaussian", "tseng", "yang")
 # Side of the drawn part of a kernel.
-SHOWN_PX = 13
+SHOWN_PX = 11
 
 
 @dataclass(frozen=True)
@@ -210,14 +210,13 @@ def draw_methods(args: Args) -> tuple[Figure, str]:
         known = partial(_trace_known, reference, heights, depths)
     rows = [("truth", truth)]
     for method in args.methods:
-        rows.append((method, estimate(args, method, focus_m, 1.0, radius, depth_m, known)))
-    labels = [f"{one:g}" for one in HEIGHTS] * len(DEPTHS_M)
-    figure, axes = _grid(rows, labels, truth)
-    for n, one in enumerate(DEPTHS_M):
-        axes[0, n * len(HEIGHTS)].annotate(
-            f"depth {one:g} m; image height", (0, 1.35), xycoords="axes fraction", fontsize=9, annotation_clip=False
-        )
-    figure.suptitle(f"{LENS}, focus at {focus_m:g} m: each column stretched to the truth's peak; MAE in 1e-4\n\n")
+        rows.append((method, estimate(args, method, focus_m, 1.0, known)[:-1].flatten(0, 1)))
+    figure = _grid(rows, [f"{one:g} m\n{height:g}" for one in DEPTHS_M for height in HEIGHTS], truth)
+    figure.suptitle(
+        f"{LENS}, focus at {focus_m:g} m: kernels by depth and image height (1 = corner)\n"
+        f"Each column is stretched to the truth's peak; beside the names: mean absolute error in 1e-4",
+        fontsize=11,
+    )
     return figure, ", ".join(f"{name} {_mae(found, truth):.2f}" for name, found in rows[1:])
 
 
@@ -225,19 +224,19 @@ def draw_focus(args: Args) -> tuple[Figure, str]:
     """Figure 5: PSF-Net over focus and image height at one depth, the invariant kernel in the last column."""
     from matplotlib.figure import Figure
 
-    depth_m, count = 0.8, len(HEIGHTS)
+    count = len(HEIGHTS)
     radius = torch.tensor(HEIGHTS, dtype=torch.float64)
-    depths = torch.full_like(radius, depth_m)
+    depths = torch.full_like(radius, FOCUS_DEPTH_M)
     reference = focused(args.focuses_m[0])
-    figure = Figure(figsize=(1.1 * (2 * count + 1) + 1.2, 1.15 * len(args.focuses_m) + 1.2), layout="constrained")
+    figure = Figure(figsize=(1.1 * (2 * count + 1) + 1.2, 1.1 * len(args.focuses_m) + 0.9), layout="constrained")
     axes = figure.subplots(len(args.focuses_m), 2 * count + 1, squeeze=False)
     told = []
     for n, focus_m in enumerate(args.focuses_m):
         lens = focused(focus_m) if n else reference
         scale = image_scale(lens, reference) if n else 1.0
         truth = trace(lens, reference, radius, depths)
-        found = estimate(args, "psfnet", focus_m, scale, radius, depths, None)
-        invariant = estimate(args, "none", focus_m, scale, radius, depths, None)
+        found = estimate(args, "psfnet", focus_m, scale, None)[-1]
+        invariant = estimate(args, "none", focus_m, scale, None)[-1]
         told.append(f"{focus_m:g} m: {_mae(found, truth):.2f}, invariant {_mae(invariant, truth):.2f}")
         for k in range(count):
             _show(axes[n, k], truth[k], float(truth[k].max()))
@@ -249,21 +248,17 @@ def draw_focus(args: Args) -> tuple[Figure, str]:
         axes[0, count + k].set_title(f"PSF-Net\n{height:g}", fontsize=8)
     axes[0, -1].set_title("invariant\n(none)", fontsize=8)
     figure.supylabel("focus", fontsize=10)
-    figure.suptitle(f"{LENS}, display at {depth_m:g} m: kernels over image height (1 = corner)", fontsize=11)
+    figure.suptitle(f"{LENS}, display at {FOCUS_DEPTH_M:g} m: kernels over image height (1 = corner)", fontsize=11)
     return figure, f"MAE in 1e-4 at focus {'; '.join(told)}"
 
 
-def estimate(
-    args: Args,
-    method: str,
-    focus_m: float,
-    scale: float,
-    radius: Tensor,
-    depth_m: Tensor,
-    known: Callable[[], KnownKernels] | None,
-) -> Tensor:
-    """A method's kernels at azimuth 0, shape (N, K, K), from the folder if they were made before."""
-    file = args.out / f"kernels_{method}_{focus_m:g}_{len(depth_m)}.npz"
+def estimate(args: Args, method: str, focus_m: float, scale: float, known: Callable[[], KnownKernels] | None) -> Tensor:
+    """A method's kernels at azimuth 0, from the folder if they were made before.
+
+    Returns:
+        At the depths of both figures and the image heights that are drawn, shape (D, R, K, K).
+    """
+    file = args.out / f"kernels_{method}_{focus_m:g}.npz"
     if file.is_file():
         with np.load(file) as kept:
             return torch.from_numpy(kept["kernels"])
@@ -292,8 +287,10 @@ def estimate(
         model = psf.estimate(captures, method, options=options, on_progress=on_progress, checkpoint=checkpoint)
     # Pixels to the right of the middle: at azimuth 0 every model answers, the one that knows of pixels too.
     height, width = captures.image_shape_px
-    x_px = (width - 1) / 2 + radius * 0.5 * math.hypot(height, width)
-    kernels = model.kernels_at_pixel(x_px, torch.full_like(x_px, (height - 1) / 2), depth_m)[:, 0]
+    depth_m, radius = torch.meshgrid(torch.tensor((*DEPTHS_M, FOCUS_DEPTH_M)), torch.tensor(HEIGHTS), indexing="ij")
+    x_px = (width - 1) / 2 + radius.flatten() * 0.5 * math.hypot(height, width)
+    kernels: Tensor = model.kernels_at_pixel(x_px, torch.full_like(x_px, (height - 1) / 2), depth_m.flatten())[:, 0]
+    kernels = kernels.unflatten(0, depth_m.shape)
     with whole_file(file) as part, part.open("wb") as stream:
         np.savez(stream, kernels=kernels.numpy())
     return kernels
@@ -324,7 +321,7 @@ def _trace_known(lens: optics.Lens, radius: Tensor, depth_m: Tensor) -> KnownKer
     return KnownKernels(kernels=kernels, radius=radius.float(), depth_m=depth_m.float())
 
 
-def _grid(rows: list[tuple[str, Tensor]], labels: list[str], truth: Tensor) -> tuple[Figure, Any]:
+def _grid(rows: list[tuple[str, Tensor]], labels: list[str], truth: Tensor) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1.1 * len(labels) + 1.4, 1.1 * len(rows) + 1.2), layout="constrained")
@@ -336,7 +333,7 @@ def _grid(rows: list[tuple[str, Tensor]], labels: list[str], truth: Tensor) -> t
                 axes[i, k].set_title(label, fontsize=8)
         error = "" if i == 0 else f"\n{_mae(kernels, truth):.2f}"
         axes[i, 0].set_ylabel(f"{name}{error}", fontsize=9)
-    return figure, axes
+    return figure
 
 
 def _show(ax: Any, kernel: Tensor, peak: float) -> None:

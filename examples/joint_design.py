@@ -2,12 +2,13 @@
 
     python examples/joint_design.py PHOTOS                      # the f/2.2 fixed-focus lens, into out/joint
     python examples/joint_design.py PHOTOS --seeds 1 2 3 --judgings 3 --made 10
+    python examples/joint_design.py PHOTOS --judges waves tiny  # the same lenses with diffraction, with networks
 
 Free are seven numbers: the aspheres of r^4, r^6 and r^8 on both faces of the first element, next to the stop, and the
 way to the sensor. The first asphere and the focus are scanned, and descents begin at the best places of that map
 (`landscape.png`). Beside the result stand the published lens, the same lens refocused by the same objective, and the
-lens optimised for spots over the same depths; each is judged with a restorer of its own. `python -m learn.joint` does
-all of this for other lenses and parameters.
+lens optimised for spots over the same depths; each is judged with a restorer of its own. The same command goes on with
+what its folder holds. `python -m learn.joint` does all of this for other lenses and parameters.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import tyro
 
 from learn.joint.__main__ import Arguments
 from learn.joint.__main__ import run as run_design
+from learn.joint.commands_judge import Judge
 from optics import FOCUS
 from psf import InputError
 from psf.arguments import parse_arguments
@@ -55,6 +57,15 @@ class Args:
     """How often the lenses of a seed are judged, with other patches and noise."""
     made: int = 5
     """Lenses with manufacturing errors, per seed, of the joint design and of the best control."""
+    judges: tuple[Judge, ...] = ("ridge",)
+    """Restorers of the judged lenses: ridge filters, the same with diffraction in all kernels (waves), or NAFNet tiny,
+    trained for each lens."""
+    tiny_shared_steps: int = 800
+    """Of one network with all lenses in turn, where those of the lenses begin."""
+    tiny_steps: int = 400
+    """Of each of these."""
+    pictures: bool = True
+    """Field, report and pictures beside prescriptions and tables."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +78,7 @@ def run(args: Args) -> None:
     if not args.seeds:
         raise InputError("--seeds", "none", "at least one")
     args.out.mkdir(parents=True, exist_ok=True)
-    gains = []
+    gains: dict[str, list[float]] = {judge: [] for judge in args.judges}
     for seed in args.seeds:
         out = args.out / f"seed_{seed}"
         run_design(
@@ -87,12 +98,18 @@ def run(args: Args) -> None:
                 seed=seed,
                 judgings=args.judgings,
                 made=args.made,
+                judges=args.judges,
+                tiny_shared_steps=args.tiny_shared_steps,
+                tiny_steps=args.tiny_steps,
+                pictures=args.pictures,
             )
         )
         judged = json.loads((out / "summary.json").read_text(encoding="utf-8"))["judged"]
-        gains += judged["gains_db"]
-    spread = f", from {min(gains):+.2f} to {max(gains):+.2f}" if len(gains) > 1 else ""
-    print(f"joint over the best control, worst depth: {statistics.fmean(gains):+.2f} dB{spread}")
+        for judge, found in gains.items():
+            found += judged[judge]["gains_db"]
+    for judge, found in gains.items():
+        spread = f", from {min(found):+.2f} to {max(found):+.2f}" if len(found) > 1 else ""
+        print(f"{judge}: joint over the best control, worst depth: {statistics.fmean(found):+.2f} dB{spread}")
 
 
 if __name__ == "__main__":

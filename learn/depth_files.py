@@ -26,7 +26,7 @@ from torch import Tensor
 
 from psf import InputError
 from psf.errors import one_line
-from psf.runs import load_npy
+from psf.runs import load_npy, load_tiff
 from render import read_depth
 from render.pictures import METRES_PER
 from render.png import find_png_bits, read_png16
@@ -159,12 +159,7 @@ def _read_plain(path: Path) -> npt.NDArray[Any]:
         if suffix == ".npy":
             samples = load_npy(path)
         elif suffix in (".tif", ".tiff"):
-            import tifffile
-
-            try:
-                samples = tifffile.imread(path)
-            except tifffile.TiffFileError as error:  # no ValueError in old releases
-                raise ValueError(str(error)) from error
+            samples = load_tiff(path)
         elif suffix == ".png" and find_png_bits(path) == 16:
             samples = read_png16(path)
         elif suffix == ".png":

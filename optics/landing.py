@@ -217,15 +217,20 @@ def _rims(lens: Lens, bundles: _Bundles) -> tuple[Tensor, Tensor, Tensor, bool]:
         def step(index: Tensor) -> Tensor:
             return own_steps.gather(1, index.clamp_min(0))
 
-        # Bisection between a dead end and a living one, for both ends at once.
-        dead = torch.cat([step(begin_at - 1), step(end_at)], dim=1)
-        live = torch.cat([step(begin_at), step(end_at - 1)], dim=1)
+        # Bisection between a dead end and a living one, for both ends at once if any patch begins off the middle.
+        dead, live = step(end_at), step(end_at - 1)
+        notched = bool((begin_at > 0).any())
+        if notched:
+            dead, live = torch.cat([step(begin_at - 1), dead], dim=1), torch.cat([step(begin_at), live], dim=1)
         for _ in range(_BISECTIONS):
             middle = 0.5 * (dead + live)
             ok = trace(lens, own.rays(middle)).alive
             dead, live = torch.where(ok, dead, middle), torch.where(ok, middle, live)
         inner = torch.where(begin_at == 0, 0.0, live[:, :1])
-        rim = torch.cat([inner, torch.where(empty, inner, live[:, 1:])], dim=1)
+        rim = torch.cat([inner, torch.where(empty, inner, live[:, -1:])], dim=1)
+        if not notched:
+            # The middle is an end that nothing cuts.
+            dead = torch.cat([torch.zeros_like(dead), dead], dim=1)
         final = trace(lens, own.rays(dead))
         ended = bool(((final.lost_why == Fate.MISSED) | (final.lost_why == Fate.NOT_CONVERGED)).any())
         cut = (final.lost_at - 1).clamp_min(0)

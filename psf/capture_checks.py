@@ -28,8 +28,9 @@ CONTRAST = 0.04
 ACROSS_PX = 0.5
 # Image height up to which a tile counts as being on the axis: its pixels lie on all sides of it.
 AXIS = 0.08
-# Mixed second moment over the kernel's spread squared, where a lens of revolution has none; and the least, in px^2.
-LEAN, LEAST_LEAN_PX2 = 0.15, 0.5
+# Mixed second moment over the kernel's spread squared, where a lens of revolution has none; the least, in px^2; and
+# from where it is serious: kernels that change within a crop lean by half a px^2, too.
+LEAN, LEAST_LEAN_PX2, SERIOUS_LEAN_PX2 = 0.15, 0.5, 1.0
 PEAK = 60.0
 # Share of half a window that a kernel's reach may fill.
 FILLED = 1.0
@@ -174,7 +175,8 @@ def _check_tile(captures: Captures, name: str, one: PairMeasures) -> list[Findin
         told = f"the blurred picture is {one.gain:.3g} times as bright as the sharp one"
         advice = "set the exposure time for the f-number" if one.gain > 0.01 else "look whether the two belong together"
         add("exposure", one.gain, GAIN, told, advice, not 0.1 <= one.gain <= 10)
-    reach, half = math.hypot(*one.shift_px) + math.sqrt(2) * one.spread_px, captures.kernel_px / 2
+    # Shifts along the radius may be breathing, which an estimate takes out before it looks for kernels.
+    reach, half = abs(one.shift_px[1]) + math.sqrt(2) * one.spread_px, captures.kernel_px / 2
     if reach > FILLED * half:
         told = f"its blur reaches {reach:.1f} px from the centre, half a kernel is {half:.1f} px"
         add("window", reach, FILLED * half, told, "take larger kernels, bin more, or leave out that distance")
@@ -186,6 +188,7 @@ def _check_tile(captures: Captures, name: str, one: PairMeasures) -> list[Findin
             LEAN * one.spread_px**2,
             told,
             "use a tripod and a remote release; square the display",
+            abs(one.lean_px2) > SERIOUS_LEAN_PX2,
         )
     if one.peak > PEAK:
         told = (

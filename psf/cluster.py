@@ -1,11 +1,10 @@
 """Items on a Ray cluster: the same work as in `workers.py`, by tasks of Ray in the place of a pool."""
 
-import importlib
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from .errors import InputError, one_line
+from .errors import InputError, import_extra, one_line
 from .workers import Reply, answer, count_cores, keep_to
 
 
@@ -18,10 +17,7 @@ def run_ray(
     function: Callable[[Any], Any], payloads: Sequence[bytes], address: str, workers: int | None, threads: int
 ) -> Generator[tuple[int, Reply]]:
     """As `workers.run_pool`; `address` as in `jobs.map_jobs`, where it is `ray_address`."""
-    try:
-        ray: Any = importlib.import_module("ray")
-    except ModuleNotFoundError as error:
-        raise ImportError("ray is not installed; this needs: pip install 'psfield[scale]'") from error
+    ray = import_extra("ray", "scale")
     own = not ray.is_initialized()
     if own:
         quiet = {"log_to_driver": False, "logging_level": "warning"}

@@ -12,12 +12,11 @@ from torch import Tensor
 from .capture_checks import CaptureReport, check_captures
 from .capture_files import MANIFEST, ReadPhoto, read_captures
 from .errors import InputError
+from .jobs import Progress
 from .patterns import Display, find_textures, make_patterns
 from .runs import whole_file, write_json
 from .shooting import PlannedCamera, ShootingPlan, plan_shots
 from .shooting_text import manifest_of, write_plan
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,10 +21,10 @@ from .errors import InputError
 from .estimation import METHODS, estimate
 from .estimators import DirectOptions
 from .field import PolarPSFField
+from .jobs import Progress
 from .residuals import PairResidual, find_residuals
 from .runs import begin_run, whole_file
 
-Progress = Callable[[int, int], None]
 # From a field, what it leaves of pairs, a title, and whether these were held back, to the bytes of a picture file of
 # that suffix.
 DrawPage = Callable[[PolarPSFField, Sequence[PairResidual], str, bool, str], bytes]

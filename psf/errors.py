@@ -1,4 +1,10 @@
-"""The one family of errors that all floors share, and what any error says in one line."""
+"""The one family of errors that all floors share, what an error says in one line, and libraries that may be missing."""
+
+import importlib
+from typing import Any
+
+# Characters of one line: libraries quote whole blocks of a damaged file.
+LONGEST_LINE = 1000
 
 
 class InputError(ValueError):
@@ -14,5 +20,22 @@ class InputError(ValueError):
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split())
+    """What an error says, in one line; of what a library says at length, the beginning."""
+    said = " ".join(str(error).split())
+    return said if len(said) <= LONGEST_LINE else f"{said[:LONGEST_LINE]} ..."
+
+
+def import_extra(module: str, extra: str) -> Any:
+    """A library that the base install does not bring.
+
+    Args:
+        module: Its name in Python.
+        extra: The extra of psfield that brings it.
+
+    Raises:
+        ImportError: It is not installed; says how to get it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{module} is not installed; this needs: pip install 'psfield[{extra}]'") from error

@@ -19,9 +19,8 @@ from torch import Tensor
 from .captures import Captures
 from .errors import InputError
 from .field import PolarPSFField
+from .jobs import Progress
 from .models import PSFModel
-
-Progress = Callable[[int, int], None]
 
 NETWORKS = "psf.estimators.networks"
 # Name of a method: the module that knows it, loaded when it is asked for, and the function there.

@@ -121,8 +121,14 @@ def load(path: str | os.PathLike[str]) -> PolarPSFField:
         raise InputError(
             str(source), f"a file that HDF5 cannot open ({one_line(error)})", "a PSF field in HDF5"
         ) from error
-    with file:
-        return _read(file, str(source))
+    try:
+        with file:
+            return _read(file, str(source))
+    except InputError:
+        raise
+    # A file that HDF5 can open and not read on may look like anything to it.
+    except Exception as error:
+        raise InputError(str(source), f"a file that HDF5 cannot read ({one_line(error)})", "a whole field") from error
 
 
 def _read(file: h5py.File, source: str) -> PolarPSFField:

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import secrets
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 
-from .errors import InputError
+from .errors import InputError, one_line
 from .jobs import Failure, Progress, map_jobs
 
 Item = TypeVar("Item")
@@ -153,11 +152,40 @@ def load_npy(path: str | os.PathLike[str]) -> np.ndarray[Any, Any]:
     with Path(path).open("rb") as raw:  # numpy leaves a file open that begins as an archive and is none
         try:
             found = np.load(raw, allow_pickle=False)
-        except zipfile.BadZipFile as error:
-            raise ValueError(str(error)) from error
+        except Exception as error:  # half a file may look like anything to whoever reads it, terabytes among them
+            raise ValueError(one_line(error)) from error
         if not isinstance(found, np.ndarray):
             raise ValueError("an archive of arrays")
         return found
+
+
+def load_tiff(path: str | os.PathLike[str], *, kinds: Sequence[str] = ()) -> np.ndarray[Any, Any]:
+    """The samples of a TIFF file of one page, shape (H, W) or (H, W, C).
+
+    Args:
+        path: The file.
+        kinds: Photometric kinds that are taken, as TIFF names them; by default all.
+
+    Raises:
+        InputError: Several pages, or another kind.
+        ValueError: No TIFF file that can be read; what in particular, the caller says.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as opened:
+            if len(opened.pages) != 1:
+                raise InputError(str(path), f"{len(opened.pages)} pages", "one")
+            page = opened.pages.first
+            if kinds and (kind := tifffile.PHOTOMETRIC(page.photometric).name) not in kinds:
+                raise InputError(str(path), f"photometric kind {kind}", " or ".join(kinds))
+            samples: np.ndarray[Any, Any] = page.asarray()
+            planar = samples.ndim == 3 and int(page.planarconfig or 1) == 2
+    except InputError:
+        raise
+    except Exception as error:  # as above
+        raise ValueError(one_line(error)) from error
+    return np.moveaxis(samples, 0, 2) if planar else samples
 
 
 def make_files(

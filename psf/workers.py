@@ -183,7 +183,7 @@ def run_pool(function: bytes, payloads: Sequence[bytes], workers: int, threads: 
                 if reply is None:
                     del pool[pipe]
                     pipe.close()
-                    process.join(PATIENCE_S)
+                    _see_off(process)
                     if index is None:
                         raise RuntimeError(_stillborn(process.exitcode))
                     if waiting:
@@ -199,7 +199,7 @@ def run_pool(function: bytes, payloads: Sequence[bytes], workers: int, threads: 
                 else:
                     del pool[pipe]
                     pipe.close()
-                    process.join(PATIENCE_S)
+                    _see_off(process)
                 if index is not None:
                     yield index, reply
     finally:
@@ -212,10 +212,15 @@ def _end(processes: Sequence[BaseProcess]) -> None:
     for process in processes:
         process.terminate()
     for process in processes:
-        process.join(PATIENCE_S)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
+        _see_off(process)
+
+
+def _see_off(process: BaseProcess) -> None:
+    """Wait for a process that is about to end; on a busy machine it may need to be helped."""
+    process.join(PATIENCE_S)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
 
 
 def _stillborn(code: int | None) -> str:

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from psf import InputError
 from psf.errors import one_line
-from psf.runs import load_npy
+from psf.runs import load_npy, load_tiff
 
 from .bayer import PLANES, check_pattern, pack
 
@@ -256,9 +256,7 @@ def _read_array(path: Path) -> Tensor:
 
             samples = read_png16(path)
         else:
-            import tifffile
-
-            samples = tifffile.imread(path)
+            samples = load_tiff(path)
     except (OSError, ValueError, KeyError, EOFError) as error:
         if isinstance(error, InputError):
             raise

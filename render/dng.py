@@ -5,7 +5,6 @@ the pixels in one strip, or one tile if they are compressed. No preview is writt
 before whatever was done to it. No maker notes either, whose inner offsets would be wrong.
 """
 
-import importlib
 import math
 import os
 import struct
@@ -14,13 +13,14 @@ from datetime import datetime
 from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from psf import InputError
+from psf.errors import import_extra
 from psf.runs import whole_file
 
 from .bayer import Pattern, find_sites, shifted_pattern
@@ -132,7 +132,7 @@ def _check(file: Path, photo: RawFile | LinearFile, bits: int, compression: str 
     if compression not in COMPRESSIONS:
         raise InputError("write_dng(compression)", repr(compression), "None or 'jpeg'")
     if compression is not None:
-        _import_jpeg()
+        import_extra("imagecodecs", "jpeg")
 
 
 def _without_black(photo: LinearFile) -> LinearFile:
@@ -160,7 +160,7 @@ def _encode_pixels(samples: npt.NDArray[np.uint16], bits: int, compression: str 
         # Neighbours of one colour predict each other: two columns of a mosaic are two components.
         shapes = {1: (height, width) if width % 2 else (height, width // 2, 2), 3: (height, width, 3)}
         components = np.ascontiguousarray(samples.reshape(shapes[planes]), dtype=np.uint8 if bits == 8 else np.uint16)
-        encoded: bytes = _import_jpeg().jpeg_encode(components, lossless=True, bitspersample=bits)
+        encoded: bytes = import_extra("imagecodecs", "jpeg").jpeg_encode(components, lossless=True, bitspersample=bits)
         return _Pixels(iter((encoded,)), len(encoded), LOSSLESS_JPEG)
     row_bytes = (width * planes * bits + 7) // 8
     return _Pixels(_pack_rows(samples.reshape(height, -1), bits), height * row_bytes, UNCOMPRESSED)
@@ -183,13 +183,6 @@ def _pack_rows(rows: npt.NDArray[np.uint16], bits: int) -> Iterator[bytes | memo
             words |= padded[:, n::group] << np.uint64(64 - bits * (n + 1))
         groups = words.astype(">u8").view(np.uint8).reshape(*words.shape, 8)[..., : group * bits // 8]
         yield groups.reshape(block.shape[0], -1)[:, :size].tobytes()
-
-
-def _import_jpeg() -> Any:
-    try:
-        return importlib.import_module("imagecodecs")
-    except ModuleNotFoundError as error:
-        raise ImportError("imagecodecs is not installed; this needs: pip install 'psfield[jpeg]'") from error
 
 
 # Tags: TIFF 6.0 and DNG 1.4

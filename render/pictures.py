@@ -11,13 +11,11 @@
 "sRGB" is the transfer curve; colours are taken as they are, no matrix is applied.
 """
 
-import importlib
 import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,8 +24,8 @@ import torch
 from torch import Tensor
 
 from psf import InputError
-from psf.errors import one_line
-from psf.runs import load_npy, whole_file
+from psf.errors import import_extra, one_line
+from psf.runs import load_npy, load_tiff, whole_file
 
 from .png import find_png_bits, read_png16, write_png16
 
@@ -154,7 +152,7 @@ def check_writable(path: str | os.PathLike[str], bits: int | None = None) -> int
     if file.is_dir():
         raise InputError(str(file), "a folder", "the name of a file to write")
     if suffix == ".exr":
-        _optional("OpenEXR", "exr")
+        import_extra("OpenEXR", "exr")
     return WRITABLE[suffix][0] if bits is None else bits
 
 
@@ -251,13 +249,6 @@ def _existing(path: str | os.PathLike[str], suffixes: Sequence[str]) -> Path:
     return file
 
 
-def _optional(module: str, extra: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ImportError(f"{module} is not installed; this needs: pip install 'psfield[{extra}]'") from error
-
-
 def _without_alpha(file: Path, samples: Samples) -> Samples:
     """Samples (H, W, C) less an alpha channel that hides nothing."""
     if samples.shape[2] not in (2, 4):
@@ -308,22 +299,7 @@ def _read_with_pillow(file: Path) -> Samples:
 
 
 def _read_tiff(file: Path) -> Samples:
-    import tifffile
-
-    try:
-        opened = tifffile.TiffFile(file)
-    except tifffile.TiffFileError as error:  # no ValueError in old releases
-        raise ValueError(str(error)) from error
-    with opened:
-        if len(opened.pages) != 1:
-            raise InputError(str(file), f"{len(opened.pages)} pages", "one")
-        page = opened.pages.first
-        samples: Samples = page.asarray()
-        if samples.ndim == 3 and int(page.planarconfig) == 2:
-            samples = np.moveaxis(samples, 0, 2)
-        kind = tifffile.PHOTOMETRIC(page.photometric).name
-        if kind not in ("MINISBLACK", "RGB"):
-            raise InputError(str(file), f"photometric kind {kind}", "MINISBLACK or RGB")
+    samples: Samples = load_tiff(file, kinds=("MINISBLACK", "RGB"))
     return samples[..., None] if samples.ndim == 2 else samples
 
 
@@ -334,7 +310,7 @@ def _read_npy(file: Path) -> Samples:
 
 def _read_exr(file: Path) -> dict[str, Samples]:
     """Channels by name, each (H, W)."""
-    part = _optional("OpenEXR", "exr").File(str(file), separate_channels=True).parts[0]
+    part = import_extra("OpenEXR", "exr").File(str(file), separate_channels=True).parts[0]
     windows = [tuple(int(x) for corner in part.header[n] for x in corner) for n in ("dataWindow", "displayWindow")]
     if windows[0] != windows[1]:
         raise InputError(str(file), f"data in {windows[0]} of a display {windows[1]}", "data that fills the display")
@@ -364,7 +340,7 @@ def _pick_depth(file: Path, channels: dict[str, Samples]) -> Samples:
 
 def _write_samples(part: Path, suffix: str, samples: Samples) -> None:
     if suffix == ".exr":
-        exr = _optional("OpenEXR", "exr")
+        exr = import_extra("OpenEXR", "exr")
         names = "Y" if samples.shape[2] == 1 else "RGB"
         header = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage}
         planes = {name: np.ascontiguousarray(samples[..., i]) for i, name in enumerate(names)}

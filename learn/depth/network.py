@@ -5,7 +5,6 @@ Nothing is fetched. Depth Anything V2 Small is under Apache-2.0; Base and Large 
 
 import contextlib
 import hashlib
-import importlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from psf import InputError
-from psf.errors import one_line
+from psf.errors import import_extra, one_line
 
 DEFAULT_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
 # In the configuration of a network with random weights, so that nobody takes its results for depth.
@@ -55,8 +54,8 @@ def load_network(model: str | Path = DEFAULT_MODEL, *, device: str | torch.devic
             "depth-anything/Depth-Anything-V2-Small-hf".
         device: Where it shall run.
     """
-    transformers = _optional("transformers", "depth")
-    _optional("torchvision", "depth")
+    transformers = import_extra("transformers", "depth")
+    import_extra("torchvision", "depth")
     name = str(model)
     if Path(name).expanduser().is_dir():
         name = str(Path(name).expanduser())
@@ -105,8 +104,8 @@ def save_untrained_network(folder: str | Path, *, generator: torch.Generator) ->
         folder: Where to, made if it does not exist.
         generator: Random numbers.
     """
-    transformers = _optional("transformers", "depth")
-    _optional("torchvision", "depth")
+    transformers = import_extra("transformers", "depth")
+    import_extra("torchvision", "depth")
     backbone = transformers.Dinov2Config(
         hidden_size=16,
         num_attention_heads=2,
@@ -180,7 +179,7 @@ def _check_folder(folder: Path) -> None:
 def _missing(name: str) -> FileNotFoundError:
     if Path(name).is_dir():
         return FileNotFoundError(f"{name}: no depth network that transformers can read")
-    constants = _optional("huggingface_hub.constants", "depth")
+    constants = import_extra("huggingface_hub.constants", "depth")
     return FileNotFoundError(
         f"{name}: no such depth network in {constants.HF_HUB_CACHE}, and nothing is fetched; on a machine with "
         f"internet run 'hf download {name} --local-dir FOLDER', copy FOLDER here and give --model FOLDER"
@@ -193,10 +192,3 @@ def _hash_weights(network: Any) -> str:
         digest.update(f"{name} {tuple(weights.shape)} {weights.dtype}".encode())
         digest.update(weights.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _optional(module: str, extra: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ImportError(f"{module} is not installed; this needs: pip install 'psfield[{extra}]'") from error

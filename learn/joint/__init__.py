@@ -17,11 +17,13 @@ from .exposures import Exposed, Exposure, Patches, expose, set_exposure
 from .filter_bank import FilterSettings, apply_filters, solve_filters, sum_normals
 from .imaging import Chain, Outcome, run_chain
 from .iterates import Iterate, write_iterates
-from .judging import Fitted, JudgePlan, Sight, Verdict, fit_restorer, judge_lens, look_at_lens
+from .judging import Fitted, Verdict, fit_restorer, judge_fitted, judge_restorer
 from .objective import Goal, find_soft_worst
 from .patches import convert_patches, draw_patches
 from .settings import JointSettings, ScanAxis
+from .sights import JudgePlan, Sight, View, look_at_lens
 from .starts import Scanned, Search, search_jointly
+from .tiny_judging import TinyBudget, judge_tiny, train_tiny
 
 __all__ = [
     "Chain",
@@ -43,7 +45,9 @@ __all__ = [
     "Scanned",
     "Search",
     "Sight",
+    "TinyBudget",
     "Verdict",
+    "View",
     "apply_filters",
     "compare_lenses",
     "convert_patches",
@@ -52,8 +56,10 @@ __all__ = [
     "expose",
     "find_soft_worst",
     "fit_restorer",
-    "judge_lens",
+    "judge_fitted",
     "judge_made",
+    "judge_restorer",
+    "judge_tiny",
     "look_at_lens",
     "measure_slope",
     "open_chain",
@@ -65,5 +71,6 @@ __all__ = [
     "solve_filters",
     "sum_normals",
     "trace_design",
+    "train_tiny",
     "write_iterates",
 ]

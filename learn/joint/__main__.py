@@ -2,7 +2,6 @@
 
 import functools
 import math
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,17 +22,16 @@ from psf.runs import make_generator, whole_file, write_json
 from ..networks import save_network
 from ..networks.checkpoints import Note
 from ..photos import PhotoFolder, open_photos
-from .comparison import Compared, compare_lenses, judge_made
+from .commands_judge import Judgement, JudgeOptions, run_judge
 from .controls import measure_difference, refocus_for_restorer, reread, sharpen_spots
 from .designing import JointDesign
 from .exposures import set_exposure
 from .iterates import Iterate
-from .judging import JudgePlan, look_at_lens
 from .patches import draw_patches
 from .settings import JointSettings, Mode, Restorer, ScanAxis
 from .showing import show_patch
+from .sights import JudgePlan
 from .starts import Search, search_jointly
-from .verdict_tables import write_verdicts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,14 +40,14 @@ DESIGN_FOLDER, FOCUS_FOLDER = "design", "refocus"
 DRAWN_RADII = (0.0, 0.35, 0.7, 1.0)
 # Every so many photographs one is kept from the design and its restorers, to judge them with.
 FRESH_EVERY = 4
-# Numbers of the generators; the design's own count up from 0.
-SEEN, FRESH, SHOWN = -11, -12, -13
+# Number of the generator of the patch that is shown.
+SHOWN = -13
 # Patches of which the liveliest is shown.
 SHOWN_OF = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(JudgeOptions):
     """Move a lens's free parameters and its restorer together. The same command goes on with an interrupted run.
 
     Example: python -m learn.joint f2.2_fixedfocus --photos photos --depths-m inf 0.4 0.2 --iso 100 -o design
@@ -81,8 +79,6 @@ class Arguments:
     """Image heights that count, 0 to 1."""
     kernel_px: int = 65
     """Side of the kernels of the design."""
-    iso: float = 100.0
-    """Of the sensor."""
     slack: float = 0.02
     """Share by which track, thicknesses and slopes may be worse than the lens's own."""
     pool: int = 32
@@ -91,20 +87,8 @@ class Arguments:
     """Of these, for the fit of the filters."""
     loss_patches: int = 8
     """Of these, for the lens's loss; what is left chooses among descents."""
-    side_px: int = 64
-    """Of a patch."""
-    seed: int = 1
-    """Of photographs, noise and weights."""
     controls: Literal["none", "focus", "all"] = "all"
     """Lenses beside it: the one that was given, refocused (focus), and optimised for spots as well (all)."""
-    judged: int = 24
-    """Fresh patches to judge with; 0: no judgement."""
-    fitted: int = 32
-    """Patches that the judged restorers are fitted to and their depth weights chosen by."""
-    judgings: int = 1
-    """How often all lenses are judged, with other patches and noise."""
-    made: int = 0
-    """Lenses with manufacturing errors to judge as well, of the joint design and of the best control."""
     pictures: bool = True
     """Field, report and pictures beside prescriptions and tables."""
 
@@ -155,21 +139,55 @@ def read_axis(words: str) -> ScanAxis:
 
 def run(args: Arguments) -> None:
     """Design, judge, write."""
-    for name, least in (("judged", 0), ("fitted", 4), ("judgings", 1), ("made", 0)):
-        if getattr(args, name) < least:
-            raise InputError(f"--{name}", getattr(args, name), f"at least {least}")
+    args.check()
     if args.out.is_file():
         raise InputError("--out", f"{args.out}, which is a file", "a folder")
     lens, settings = optics.load(args.lens), make_settings(args)
     training, fresh = split_folder(open_photos(args.photos))
     args.out.mkdir(parents=True, exist_ok=True)
+    search, lenses = design_lenses(args, lens, settings, training)
+    found = search.best
+    optics.save(found.lens, args.out / f"{found.lens.name}.json")
+    again = replace(reread(found.lens, args.out), name=found.lens.name, channels=found.lens.channels)
+    difference = measure_difference(found.lens, again, settings.grid)
+    print(f"read back from .zmx: kernels differ by {difference:.1e} of their light at most")
+    if found.chain.trainer is not None:
+        notes: dict[str, Note] = {"lens": found.lens.name, "iso": settings.iso, "steps": len(found.iterates)}
+        save_network(found.chain.trainer.network, args.out / "restorer.pt", notes=notes)
+    if args.pictures:
+        picture_lens(again, lens, args.out)
+        picture_search(search, lenses, args.out)
+    summary: dict[str, Any] = {
+        "lens": found.lens.name,
+        "settings": dict(settings.to_json()),
+        "free": tabulate(found, lenses),
+        "zmx_kernel_difference": difference,
+        "lenses_tried": search.lenses_tried,
+        "descents_held_db": [str(value) for value in search.held_db],
+    }
+    if args.judged:
+        with tqdm(unit="", leave=False, disable=None) as bar:
+            judgement = run_judge(
+                args, lenses, found.chain.limits, training, fresh, args.out,
+                plan=JudgePlan(filters=settings.filters), say=tqdm.write, on_progress=functools.partial(count_up, bar),
+            )  # fmt: skip
+        summary["judged"] = dict(judgement.told)
+        if args.pictures:
+            picture_judgement(args, judgement, fresh)
+    write_json(args.out / "summary.json", summary)
+    print(f"written: {args.out}")
+
+
+def design_lenses(
+    args: Arguments, lens: Lens, settings: JointSettings, training: PhotoFolder
+) -> tuple[Search, dict[str, Lens]]:
+    """The joint design, and all lenses by name: as given, controls, joint."""
     with tqdm(desc="design", unit="lens", leave=False, disable=None) as bar:
         tell = functools.partial(advance, bar)
         search = search_jointly(
             lens, training, settings, folder=args.out / DESIGN_FOLDER, on_progress=tell,
             on_scan=lambda *_: bar.update() and None,
         )  # fmt: skip
-    found = search.best
     lenses = {"published": lens}
     if args.controls != "none":
         with tqdm(desc="refocus", unit="lens", leave=False, disable=None) as bar:
@@ -179,36 +197,7 @@ def run(args: Arguments) -> None:
     if args.controls == "all":
         tried, others = search.lenses_tried, [lenses["refocused"]]
         lenses["sharpest spots"] = sharpen_spots(lens, settings, others=others, lenses=max(tried // 2, 3))
-    lenses["joint"] = found.lens
-    optics.save(found.lens, args.out / f"{found.lens.name}.json")
-    again = replace(reread(found.lens, args.out), name=found.lens.name, channels=found.lens.channels)
-    difference = measure_difference(found.lens, again, settings.grid)
-    print(f"read back from .zmx: kernels differ by {difference:.1e} of their light at most")
-    if args.pictures:
-        picture_lens(again, lens, args.out)
-    if found.chain.trainer is not None:
-        steps = len(found.iterates)
-        notes: dict[str, Note] = {"lens": found.lens.name, "iso": settings.iso, "steps": steps}
-        save_network(found.chain.trainer.network, args.out / "restorer.pt", notes=notes)
-    if args.pictures:
-        from .plots import plot_mtf_through_depth, plot_way
-
-        depths_m, names = settings.grid.depths_m, found.chain.variables.names
-        write_figure(args.out / "way.png", plot_way(found.iterates, names, depths_m, lens.title))
-        if search.scanned is not None and len(search.scanned.axes) == 2:
-            write_figure(args.out / "landscape.png", draw_landscape(search))
-        write_figure(args.out / "mtf.png", plot_mtf_through_depth(lenses, nearest_m=min(depths_m)))
-    summary: dict[str, Any] = {
-        "lens": found.lens.name,
-        "settings": dict(settings.to_json()),
-        "free": tabulate(found, lenses),
-    }
-    summary["zmx_kernel_difference"] = difference
-    summary |= {"lenses_tried": search.lenses_tried, "descents_held_db": [str(value) for value in search.held_db]}
-    if args.judged:
-        summary["judged"] = judge(args, found, lenses, training, fresh)
-    write_json(args.out / "summary.json", summary)
-    print(f"written: {args.out}")
+    return search, {**lenses, "joint": search.best.lens}
 
 
 def split_folder(photos: PhotoFolder) -> tuple[PhotoFolder, PhotoFolder]:
@@ -235,77 +224,33 @@ def picture_lens(lens: Lens, published: Lens, out: Path) -> None:
         write_figure(out / f"{one.name}_montage.png", field_plots.plot_montage(few))
 
 
-def judge(
-    args: Arguments, found: JointDesign, lenses: Mapping[str, Lens], training: PhotoFolder, fresh: PhotoFolder
-) -> dict[str, object]:
-    """All lenses with ridge restorers of their own, on fresh photographs; tables, pictures, what is written."""
-    chain, plan = found.chain, JudgePlan(filters=found.chain.settings.filters)
-    margin, published, exposure = plan.kernel_px - 1, lenses["published"], set_exposure(args.iso)
-    rounds: list[dict[str, Compared]] = []
-    with tqdm(total=len(lenses) * (1 + args.judgings), desc="judge", unit="lens", leave=False, disable=None) as bar:
-        sights = {}
-        for name, lens in lenses.items():
-            sights[name] = look_at_lens(lens, published, plan)
-            bar.update()
-        for number in range(args.judgings):
-            # Far from one another: seeds of designs are small numbers.
-            seed = args.seed + 1000 * number
-            seen = draw_patches(training, args.fitted, args.side_px, margin, make_generator(seed, SEEN))
-            new = draw_patches(fresh, args.judged, args.side_px, margin, make_generator(seed, FRESH))
-            rounds.append(
-                compare_lenses(
-                    lenses, published, chain.limits, seen, new, exposure, plan=plan, seed=seed, sights=sights,
-                    on_progress=lambda *_: bar.update() and None,
-                )
-            )  # fmt: skip
-            write_verdicts(args.out / "judged.csv", rounds, plan.depths_m, args.seed)
-    gains = [gain_over_controls(one) for one in rounds]
-    compared, worst = rounds[0], {}
-    for name in lenses:
-        worst[name] = [one[name].verdict.worst_psnr_db for one in rounds]
-        row = "  ".join(f"{value:6.2f}" for value in compared[name].verdict.psnr_db.tolist())
-        told = f"{statistics.fmean(worst[name]):.2f} dB"
-        print(f"{name:>15}  worst {told}  at all depths {row}  limits {compared[name].violation:.2f}")
-    ends = "" if len(gains) == 1 else f", {min(gains):+.2f} to {max(gains):+.2f}"
-    print(f"joint over the best control: {statistics.fmean(gains):+.2f} dB at the worst depth{ends}")
-    if args.pictures:
-        from .plots import plot_kernels, plot_verdicts
+def picture_search(search: Search, lenses: Mapping[str, Lens], out: Path) -> None:
+    """The way of the best descent, the scan, and contrast through depth."""
+    from .plots import plot_mtf_through_depth, plot_way
 
-        columns = spread(len(plan.depths_m))
-        kernels = {name: sight.kernels[columns] for name, sight in sights.items()}
-        depths_m = [plan.depths_m[column] for column in columns]
-        write_figure(args.out / "kernels.png", plot_kernels(kernels, depths_m, plan.radii))
-        curves = {name: one.verdict.psnr_db for name, one in compared.items()}
-        title = "Fresh photographs, kernels really traced"
-        write_figure(args.out / "judged.png", plot_verdicts(curves, plan.depths_m, title))
-        write_figure(args.out / "crops.png", draw_crops(args, compared, fresh, plan))
-    told_of: dict[str, object] = {
-        name: {
-            "worst_psnr_db": worst[name],
-            "psnr_db": one.verdict.psnr_db.tolist(),
-            "blurred_psnr_db": one.verdict.blurred_psnr_db.tolist(),
-            "places_psnr_db": one.verdict.places_psnr_db.tolist(),
-            "outside_limits": one.violation,
-        }
-        for name, one in compared.items()
-    }
-    if args.made:
-        new = draw_patches(fresh, args.judged, args.side_px, margin, make_generator(args.seed, FRESH))
-        controls = [name for name in lenses if name != "joint"]
-        for name in (max(controls, key=lambda name: statistics.fmean(worst[name])), "joint"):
-            one = compared[name]
-            made = judge_made(one, published, new, exposure, args.made, plan=plan, seed=args.seed)
-            ordered = sorted(verdict.worst_psnr_db for verdict in made)
-            print(f"{name:>15}  as made, {args.made} times: worst depth {ordered[0]:.2f} to {ordered[-1]:.2f} dB")
-            told_of[f"{name}, as made"] = ordered
-    told_of |= {"depths_m": [str(depth) for depth in plan.depths_m], "radii": list(plan.radii), "gains_db": gains}
-    return told_of
+    found, published = search.best, lenses["published"]
+    depths_m = found.chain.settings.grid.depths_m
+    figure = plot_way(found.iterates, found.chain.variables.names, depths_m, published.title)
+    write_figure(out / "way.png", figure)
+    if search.scanned is not None and len(search.scanned.axes) == 2:
+        write_figure(out / "landscape.png", draw_landscape(search))
+    write_figure(out / "mtf.png", plot_mtf_through_depth(lenses, nearest_m=min(depths_m)))
 
 
-def gain_over_controls(compared: Mapping[str, Compared]) -> float:
-    """Of the joint lens at the worst depth, over the best of the others, in dB."""
-    best = max(one.verdict.worst_psnr_db for name, one in compared.items() if name != "joint")
-    return compared["joint"].verdict.worst_psnr_db - best
+def picture_judgement(args: Arguments, judgement: Judgement, fresh: PhotoFolder) -> None:
+    """Kernels, verdicts and a photograph restored, of all lenses."""
+    from .plots import plot_kernels, plot_verdicts
+
+    plan, columns = judgement.plan, spread(len(judgement.plan.depths_m))
+    kernels = {name: sight.judged.kernels[columns] for name, sight in judgement.sights.items()}
+    depths_m = [plan.depths_m[column] for column in columns]
+    write_figure(args.out / "kernels.png", plot_kernels(kernels, depths_m, plan.radii))
+    if not judgement.compared:
+        return
+    curves = {name: one.verdict.psnr_db for name, one in judgement.compared.items()}
+    figure = plot_verdicts(curves, plan.depths_m, "Fresh photographs, kernels really traced")
+    write_figure(args.out / "judged.png", figure)
+    write_figure(args.out / "crops.png", draw_crops(args, judgement, fresh))
 
 
 def spread(count: int, shown: int = 6) -> list[int]:
@@ -336,23 +281,21 @@ def draw_landscape(search: Search) -> "Figure":
     return plot_landscape(across, along, scanned.worst_psnr_db, labels, {"published": (start[0], start[1])}, ways)
 
 
-def draw_crops(args: Arguments, compared: Mapping[str, Compared], fresh: PhotoFolder, plan: JudgePlan) -> "Figure":
+def draw_crops(args: Arguments, judgement: Judgement, fresh: PhotoFolder) -> "Figure":
     """One fresh patch through every lens, as recorded and as restored, at some of the judged depths."""
-    from .plots import plot_restored
+    from .plots import plot_restored, say_depth
 
+    plan = judgement.plan
     patches = draw_patches(fresh, SHOWN_OF, 2 * args.side_px, plan.kernel_px - 1, make_generator(args.seed, SHOWN))
     liveliest = int(patches.light.diff(dim=-1).abs().mean((1, 2, 3)).argmax())
     patch, columns = patches[liveliest : liveliest + 1], spread(len(plan.depths_m))
-    rows = {}
-    for name, one in compared.items():
-        given, restored, sharp = show_patch(
-            one.lens, compared["published"].lens, one.fitted, patch, set_exposure(args.iso), plan,
-            make_generator(args.seed, SHOWN),
-        )  # fmt: skip
+    exposure, rows = set_exposure(args.iso), {}
+    for name, sight in judgement.sights.items():
+        generator, fitted = make_generator(args.seed, SHOWN), judgement.compared[name].fitted
+        given, restored, sharp = show_patch(sight.judged, fitted, patch, exposure, plan, generator)
         rows[f"{name}\nrecorded"] = [*given[columns], sharp]
         rows[f"{name}\nrestored"] = [*restored[columns], sharp]
-    depths_m = [plan.depths_m[column] for column in columns]
-    headings = ["infinity" if math.isinf(depth) else f"{depth:.3g} m" for depth in depths_m]
+    headings = [say_depth(plan.depths_m[column]) for column in columns]
     return plot_restored(rows, [*headings, "sharp"])
 
 
@@ -366,6 +309,13 @@ def write_figure(path: Path, figure: "Figure") -> None:
     """Write a picture, whole or not at all."""
     with whole_file(path) as part:
         figure.savefig(part, dpi=120, format="png")
+
+
+def count_up(bar: "tqdm[None]", what: str, done: int, of: int) -> None:
+    """So many of something, which may be another thing than before."""
+    bar.set_description_str(what, refresh=False)
+    bar.total, bar.n = of, done
+    bar.refresh()
 
 
 def advance(bar: "tqdm[None]", number: int, one: Iterate) -> None:

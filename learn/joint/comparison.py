@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import torch
 
-from optics import Lens, Limit, Tolerances, choose_tolerances, find_violations, perturbed
+from optics import Lens, Tolerances, choose_tolerances, perturbed
 from psf.runs import make_generator
 
 from .exposures import Exposure, Patches
-from .judging import Fitted, JudgePlan, Sight, Verdict, fit_to_kernels, judge_kernels, judge_lens, look_at_lens
+from .judging import Fitted, Verdict, fit_restorer, judge_fitted
+from .sights import JudgePlan, Sight, trace_judged
 
 # Numbers of the generators of a comparison: every lens has the same noise.
-_FIT, _JUDGE, _MADE = 0, 1, 2
+FIT, JUDGE, MADE = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,62 +21,50 @@ class Compared:
     """One lens of a comparison.
 
     Attributes:
-        lens: The lens.
         fitted: Its restorer.
         verdict: What its pictures are worth.
-        violation: Of the published lens's limits, in units of their softness, the norm.
     """
 
-    lens: Lens
     fitted: Fitted
     verdict: Verdict
-    violation: float
 
 
 def compare_lenses(
-    lenses: Mapping[str, Lens],
-    published: Lens,
-    limits: tuple[Limit, ...],
+    sights: Mapping[str, Sight],
     seen: Patches,
     fresh: Patches,
     exposure: Exposure,
     *,
     plan: JudgePlan | None = None,
     seed: int = 1,
-    sights: Mapping[str, Sight] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Compared]:
     """Fit a restorer to every lens and judge both, with the same photographs and noise.
 
     Args:
-        lenses: By name.
-        published: By whose light the exposure is set.
-        limits: What lenses should keep.
+        sights: Of the lenses by name, as `look_at_lens` saw them with this plan.
         seen: Patches that restorers are fitted to.
         fresh: Patches of other photographs.
         exposure: The sensor.
         plan: Where they are looked at.
         seed: Of the noise.
-        sights: The lenses as `look_at_lens` saw them with this plan, by the same names, so as not to trace them again.
         on_progress: Called with (lenses done, lenses).
     """
     plan = plan or JudgePlan()
     found = {}
-    for number, (name, lens) in enumerate(lenses.items(), start=1):
+    for number, (name, sight) in enumerate(sights.items(), start=1):
         with torch.no_grad():
-            sight = sights[name] if sights else look_at_lens(lens, published, plan)
-            generators = [make_generator(seed, number) for number in (_FIT, _JUDGE)]
-            fitted = fit_to_kernels(sight.fit_kernels, sight.fit_light, seen, exposure, plan, generators[0])
-            verdict = judge_kernels(sight.kernels, sight.light, fitted, fresh, exposure, plan, generators[1])
-            violation = float(find_violations(lens, limits).norm())
-        found[name] = Compared(lens, fitted, verdict, violation)
+            fitted = fit_restorer(sight.fitted, seen, exposure, plan, make_generator(seed, FIT))
+            verdict = judge_fitted(fitted, sight.judged, fresh, exposure, plan, make_generator(seed, JUDGE))
+        found[name] = Compared(fitted, verdict)
         if on_progress:
-            on_progress(number, len(lenses))
+            on_progress(number, len(sights))
     return found
 
 
 def judge_made(
-    one: Compared,
+    lens: Lens,
+    fitted: Fitted,
     published: Lens,
     fresh: Patches,
     exposure: Exposure,
@@ -88,7 +77,8 @@ def judge_made(
     """The lens as it is made, many times: errors drawn from tolerances, refocused as the maker would, same restorer.
 
     Args:
-        one: The lens with the restorer of its design.
+        lens: As designed.
+        fitted: Its restorer.
         published: By whose light the exposure is set.
         fresh: Patches of photographs that the restorer has not seen.
         exposure: The sensor.
@@ -97,11 +87,11 @@ def judge_made(
         plan: Where they are looked at.
         seed: Of errors and noise.
     """
-    plan, chosen = plan or JudgePlan(), tolerances or choose_tolerances(one.lens)
+    plan, chosen = plan or JudgePlan(), tolerances or choose_tolerances(lens)
     verdicts = []
     for number in range(count):
-        made = perturbed(one.lens, chosen, generator=make_generator(seed, _MADE + number))
+        made = perturbed(lens, chosen, generator=make_generator(seed, MADE + number))
         with torch.no_grad():
-            generator = make_generator(seed, _JUDGE)
-            verdicts.append(judge_lens(made, published, one.fitted, fresh, exposure, plan, generator))
+            view = trace_judged(made, published, plan)
+            verdicts.append(judge_fitted(fitted, view, fresh, exposure, plan, make_generator(seed, JUDGE)))
     return verdicts

@@ -4,8 +4,8 @@
     found.lens, found.iterates
 
 Patches and noise are drawn once, so that lenses are compared by the same pictures; steps are those of a trust region
-(`trust_region.py`). With a folder the state is written after every step, and a run that is gone on with takes the same
-steps as one that was never stopped.
+(`trust_region.py`), whose curvature is learnt anew where it promises nothing more. With a folder the state is written
+after every step, and a run that is gone on with takes the same steps as one that was never stopped.
 """
 
 import math
@@ -37,6 +37,9 @@ from .trust_region import TOLERANCE_DB, QuadraticModel, begin_model, choose_step
 STATE_FILE, TABLE_FILE, LENSES_FOLDER = "state.pt", "iterates.csv", "lenses"
 # Of a depth at the start of a descent, so that its slope does not vanish.
 LEAST_WEIGHT = 3e-3
+# A curvature that was learnt on the way may be that of another place: it is learnt anew where it promises nothing, as
+# long as that gains this much each time.
+RESTART_GAIN_DB = 0.02
 # Numbers of the generators; those of a network's steps count up from 0.
 _POOL, _WEIGHTS, _PICTURES = -1, -2, -3
 
@@ -64,7 +67,8 @@ class JointDesign:
 class _State:
     """Where a design stands: `vector` is to be tried at step `step`, `model` knows the best lens so far.
 
-    Behind the P parameters of the lens stand the logarithms of D depth weights where these are free.
+    Behind the P parameters of the lens stand the logarithms of D depth weights where these are free. `begun_db` is the
+    objective where the model's curvature was begun anew, inf before it ever was.
     """
 
     step: int
@@ -73,6 +77,7 @@ class _State:
     box_steps: float
     depth_weights: Tensor
     iterates: tuple[Iterate, ...]
+    begun_db: float = math.inf
 
 
 def open_chain(lens: Lens, settings: JointSettings, published: Lens | None = None) -> Chain:
@@ -130,7 +135,11 @@ def design_jointly(
     pool = draw_pool(photos, settings)
     state = _begin(chain, pool, folder)
     _train_ahead(chain, pool, state)
-    while state.step < settings.steps and not _is_settled(chain, state):
+    while state.step < settings.steps:
+        if _is_settled(chain, state):
+            state, goes_on = _begin_anew(chain, state)
+            if not goes_on:
+                break
         state, iterate = _advance(chain, pool, state)
         if folder is not None:
             _write(chain, folder, state)
@@ -175,7 +184,7 @@ def _draw(pool: Patches, settings: JointSettings, *, held: bool) -> tuple[Patche
     chosen = torch.randperm(len(pool), generator=generator)
     fit, seen = settings.fit_patches, settings.fit_patches + settings.loss_patches
     chosen = torch.cat([chosen[:fit], chosen[seen:]]) if held else chosen[:seen]
-    return Patches(pool.light[chosen], pool.metadata[chosen]), generator
+    return pool[chosen], generator
 
 
 def named(lens: Lens, name: str, title: str) -> Lens:
@@ -227,6 +236,7 @@ def _begin(chain: Chain, pool: Patches, folder: Path | None) -> _State:
             box_steps=kept["box_steps"],
             depth_weights=kept["depth_weights"],
             iterates=tuple(iterates),
+            begun_db=kept.get("begun_db", math.inf),  # not in states of 0.1
         )
     count = len(chain.settings.grid.depths_m)
     vector, weights = chain.variables.read(), torch.full((count,), 1 / count)
@@ -249,6 +259,7 @@ def _write(chain: Chain, folder: Path, state: _State) -> None:
         "vector": state.vector,
         "model": None if state.model is None else dict(vars(state.model)),
         "box_steps": state.box_steps,
+        "begun_db": state.begun_db,
         "depth_weights": state.depth_weights,
         "iterates": [{n: list(v) if isinstance(v, tuple) else v for n, v in asdict(i).items()} for i in state.iterates],
     }
@@ -289,15 +300,9 @@ def _advance(chain: Chain, pool: Patches, state: _State) -> tuple[_State, Iterat
     if outcome is not None and not refused:
         weights = shift_depth_weights(weights, outcome.depth_errors_db.detach().to(weights), settings.weight_rate)
     count, free = len(settings.grid.depths_m), len(chain.variables.names)
-    low, high = chain.variables.low, chain.variables.high
     if chain.settles:
-        unbound = low.new_full((count,), math.inf)
-        low, high, weights = (
-            torch.cat([low, -unbound]),
-            torch.cat([high, unbound]),
-            best.vector[free:].softmax(0).float(),
-        )
-    following = choose_step(best, low, high, box_steps)
+        weights = best.vector[free:].softmax(0).float()
+    following = choose_step(best, *_bounds(chain), box_steps)
     iterate = Iterate(
         step=state.step,
         objective_db=objective_db,
@@ -308,7 +313,17 @@ def _advance(chain: Chain, pool: Patches, state: _State) -> tuple[_State, Iterat
         seconds=time.perf_counter() - begun,
         refused=refused,
     )
-    return _State(state.step + 1, following, best, box_steps, weights, (*state.iterates, iterate)), iterate
+    iterates = (*state.iterates, iterate)
+    return _State(state.step + 1, following, best, box_steps, weights, iterates, state.begun_db), iterate
+
+
+def _bounds(chain: Chain) -> tuple[Tensor, Tensor]:
+    """Of the lens's parameters, and none of depth weights where these are free, shape (P,) or (P + D,) each."""
+    low, high = chain.variables.low, chain.variables.high
+    if chain.settles:
+        unbound = low.new_full((len(chain.settings.grid.depths_m),), math.inf)
+        low, high = torch.cat([low, -unbound]), torch.cat([high, unbound])
+    return low, high
 
 
 def _is_settled(chain: Chain, state: _State) -> bool:
@@ -317,6 +332,16 @@ def _is_settled(chain: Chain, state: _State) -> bool:
         return False
     promised_db = state.model.objective_db - state.model.predict_db(state.vector)
     return promised_db < chain.settings.least_gain_db
+
+
+def _begin_anew(chain: Chain, state: _State) -> tuple[_State, bool]:
+    """The same lens with a curvature still to be learnt; False where this has been done and has gained nothing."""
+    known, box_steps = state.model, chain.settings.box_steps
+    if known is None or state.begun_db - known.objective_db < RESTART_GAIN_DB:
+        return state, False
+    model = begin_model(known.vector, known.objective_db, known.slope_db, box_steps)
+    following = choose_step(model, *_bounds(chain), box_steps)
+    return replace(state, vector=following, model=model, box_steps=box_steps, begun_db=known.objective_db), True
 
 
 def _numbers(settings: JointSettings, step: int) -> range:
@@ -343,7 +368,7 @@ def _train(chain: Chain, vector: Tensor, pool: Patches, state: _State, count: in
     for number in numbers[:count]:
         generator = make_generator(settings.seed, number)
         chosen = torch.randperm(len(pool), generator=generator)[: settings.fit_patches]
-        patches = Patches(pool.light[chosen], pool.metadata[chosen])
+        patches = pool[chosen]
         exposed = expose(patches, kernels, light, chain.exposure, generator)
         pattern = chain.exposure.sensor.pattern
-        trainer.learn(exposed, patches.metadata, state.depth_weights, pattern, chain.border_cells)
+        trainer.learn(exposed, patches.metadata, state.depth_weights, pattern, settings.filters.border_cells)

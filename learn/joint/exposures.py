@@ -31,7 +31,7 @@ class Patches:
     def __len__(self) -> int:
         return len(self.light)
 
-    def __getitem__(self, index: slice) -> "Patches":
+    def __getitem__(self, index: slice | Tensor) -> "Patches":
         return Patches(self.light[index], self.metadata[index])
 
 

@@ -43,6 +43,11 @@ class FilterSettings:
         """Inputs of a filter: cells about one, and a constant; F."""
         return PLANES * self.side_cells**2 + 1
 
+    @property
+    def border_cells(self) -> int:
+        """Half a filter: left out of every error, the same for all restorers."""
+        return self.side_cells // 2
+
 
 @dataclass(frozen=True, eq=False)
 class Normals:
@@ -56,15 +61,11 @@ class Normals:
     gram: Tensor
     moment: Tensor
 
-    def mixed(self, other: "Normals", share: float) -> "Normals":
-        """These, and a share of others; of the same shape (D, R, F, F)."""
-        return Normals(torch.lerp(self.gram, other.gram, share), torch.lerp(self.moment, other.moment, share))
-
 
 def sum_normals(exposed: Exposed, settings: FilterSettings) -> Normals:
     """Normal equations of pictures; the border of half a filter is left out."""
     rows = _Rows(settings)
-    half, side = settings.side_cells // 2, settings.side_cells
+    half, side = settings.border_cells, settings.side_cells
     depths, heights = exposed.noisy.shape[:2]
     sharp = functional.pad(exposed.sharp, (-half,) * 4)
     # By the true light about a cell, which no lens changes.
@@ -119,8 +120,7 @@ def apply_filters(filters: Tensor, noisy: Tensor, settings: FilterSettings) -> T
     Returns:
         Not clipped, shape (D, R, N, 4, h - S + 1, w - S + 1) for filters of S cells to a side.
     """
-    side = settings.side_cells
-    half = side // 2
+    side, half = settings.side_cells, settings.border_cells
     depths, heights, count = noisy.shape[:3]
     taps = filters[:, :-1].mT.reshape(heights, PLANES, PLANES, side, side)
     found = [

@@ -11,12 +11,7 @@ from render import ColourMetadata
 from .design_grid import DesignKernels, find_light, trace_design
 from .exposures import Exposed, Exposure, Patches, expose
 from .filter_bank import Normals, apply_filters, solve_filters, sum_normals
-from .objective import (
-    find_depth_errors_db,
-    find_errors,
-    find_soft_worst,
-    settle_depth_weights,
-)
+from .objective import find_depth_errors_db, find_errors, find_soft_worst, settle_depth_weights
 from .settings import JointSettings
 from .tiny_restorer import NetworkTrainer, crop
 
@@ -43,11 +38,6 @@ class Chain:
     published: DesignKernels
     exposure: Exposure
     trainer: NetworkTrainer | None = None
-
-    @property
-    def border_cells(self) -> int:
-        """Left out of every error: half a filter, the same for both restorers."""
-        return self.settings.filters.side_cells // 2
 
     @property
     def settles(self) -> bool:
@@ -102,46 +92,28 @@ def run_chain(
     Raises:
         InputError: A lens that cannot be, or through which an image height gets no light.
     """
-    free = len(chain.variables.names)
+    settings, free, count = chain.settings, len(chain.variables.names), chain.settings.fit_patches
     if len(vector) > free:
         depth_weights = vector[free:].softmax(0).float()
     lens = chain.variables.apply(vector[:free])
     kernels, light = look_through(chain, lens)
-    return judge_pictures(chain, lens, kernels, light, patches, depth_weights, generator, settle=settle)
-
-
-def judge_pictures(
-    chain: Chain,
-    lens: Lens,
-    kernels: Tensor,
-    light: Tensor,
-    patches: Patches,
-    depth_weights: Tensor,
-    generator: torch.Generator,
-    *,
-    settle: bool = False,
-) -> Outcome:
-    """The same from kernels (D, R, 3, K, K) and light (D, R, 3) on; `lens` is asked for its constraints."""
-    settings = chain.settings
-    count = settings.fit_patches
-    given = expose(patches[count:], kernels, light, chain.exposure, generator)
-    metadata = patches[count:].metadata
+    given, metadata = expose(patches[count:], kernels, light, chain.exposure, generator), patches[count:].metadata
+    border = settings.filters.border_cells
     if settings.restorer == "none":
-        restored = crop(given.noisy, chain.border_cells).contiguous()
+        restored = crop(given.noisy, border).contiguous()
     elif chain.trainer is not None:
-        restored = crop(chain.trainer.restore(given.noisy), chain.border_cells)
+        restored = crop(chain.trainer.restore(given.noisy), border)
     else:
-        held = settings.mode == "alternating"
-        seen = (kernels.detach(), light.detach()) if held else (kernels, light)
-        fitted = expose(patches[:count], seen[0], seen[1], chain.exposure, generator)
+        if settings.mode == "alternating":
+            kernels, light = kernels.detach(), light.detach()
+        fitted = expose(patches[:count], kernels, light, chain.exposure, generator)
         normals = sum_normals(fitted, settings.filters)
         if settle:
             with torch.no_grad():
                 depth_weights = _settle(chain, normals, given, metadata)
         filters = solve_filters(normals, depth_weights, settings.filters)
         restored = apply_filters(filters, given.noisy, settings.filters)
-    sharp, pattern = crop(given.sharp, chain.border_cells), chain.exposure.sensor.pattern
-    errors = find_errors(restored, sharp, metadata, pattern)
+    errors = find_errors(restored, crop(given.sharp, border), metadata, chain.exposure.sensor.pattern)
     depth_errors_db = find_depth_errors_db(errors)
     violations = find_violations(lens, chain.limits)
     penalty_db = settings.goal.limit_weight_db * violations.square().sum()
@@ -152,7 +124,7 @@ def judge_pictures(
 def _settle(chain: Chain, normals: Normals, given: Exposed, metadata: ColourMetadata) -> Tensor:
     """Weights (D,) under which the worst depth is best, of some rounds of weighing; without gradients."""
     settings, pattern = chain.settings, chain.exposure.sensor.pattern
-    sharp, worst_db = crop(given.sharp, chain.border_cells), []
+    sharp, worst_db = crop(given.sharp, settings.filters.border_cells), []
 
     def find_errors_db(weights: Tensor) -> Tensor:
         restored = apply_filters(solve_filters(normals, weights, settings.filters), given.noisy, settings.filters)

@@ -36,7 +36,7 @@ def plot_way(iterates: Sequence[Iterate], names: Sequence[str], depths_m: Sequen
     top = max(max(dioptres), 1e-9)
     for number, (depth, dioptre) in enumerate(zip(depths_m, dioptres, strict=True)):
         ink = (0.1 + 0.75 * dioptre / top, 0.25, 0.8 - 0.65 * dioptre / top)
-        left.plot(steps, [one.depth_psnr_db[number] for one in iterates], color=ink, lw=1.1, label=_say(depth))
+        left.plot(steps, [one.depth_psnr_db[number] for one in iterates], color=ink, lw=1.1, label=say_depth(depth))
     left.plot(steps, [one.worst_psnr_db for one in iterates], color="k", lw=1.8, ls=":", label="worst")
     left.set(xlabel="step", ylabel="PSNR of restored pictures (dB)", title="Depths")
     left.legend(fontsize=7.5, frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.17))
@@ -142,7 +142,7 @@ def plot_kernels(
             shown = stack_colours(one[:, place, :, cut : one.shape[-2] - cut, cut : one.shape[-1] - cut])
             rows[f"{name}\nheight {radii[place]:g}"] = list(shown)
     title = f"Kernels, the middle {side_px} px, root of their light; every kernel's brightest pixel is white"
-    return plot_restored(rows, [_say(depth) for depth in depths_m], title)
+    return plot_restored(rows, [say_depth(depth) for depth in depths_m], title)
 
 
 def plot_verdicts(psnr_db: Mapping[str, Tensor], depths_m: Sequence[float], title: str = "") -> Figure:
@@ -209,7 +209,8 @@ def plot_landscape(
     return figure
 
 
-def _say(depth_m: float) -> str:
+def say_depth(depth_m: float) -> str:
+    """A depth for a person."""
     return "infinity" if math.isinf(depth_m) else f"{depth_m:.3g} m"
 
 

@@ -64,7 +64,8 @@ class JointSettings:
             0: they are not, `weight_rate` weighs them.
         weight_rate: How fast the fit of a restorer whose weights do not settle turns towards the worst depth, per dB
             and step of the lens; with 0 all depths count alike.
-        least_gain_db: A design ends before its last step where the next one promises less than this (not "tiny").
+        least_gain_db: Where the next step promises less than this the curvature is learnt anew; where that gains
+            nothing a design ends before its last step (not "tiny").
         scan: Which parameters are moved over a grid of places before any descent; of `starts`, none: from the lens.
         starts: Descents from the best places of the scan, each of `steps`; the best by patches that none has seen.
         iso: Of the sensor.

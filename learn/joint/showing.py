@@ -3,18 +3,17 @@
 import torch
 from torch import Tensor
 
-from optics import Lens
 from render import process
 
 from .exposures import Exposure, Patches, expose
 from .filter_bank import apply_filters
-from .judging import Fitted, JudgePlan, trace_places
+from .judging import Fitted
+from .sights import JudgePlan, View
 from .tiny_restorer import crop
 
 
 def show_patch(
-    lens: Lens,
-    published: Lens,
+    view: View,
     fitted: Fitted,
     patch: Patches,
     exposure: Exposure,
@@ -25,12 +24,11 @@ def show_patch(
     """A patch as recorded, as restored, and as it should be; developed with the tone curve of a photograph.
 
     Args:
-        lens: The lens.
-        published: By whose light the exposure is set.
+        view: The lens, at the plan's `radii`.
         fitted: Its restorer.
         patch: One.
         exposure: The sensor.
-        plan: At whose judged depths.
+        plan: Where.
         generator: Of the noise.
         place: Which of the plan's image heights.
 
@@ -38,14 +36,13 @@ def show_patch(
         Shape (D, 3, H, W) twice, then (3, H, W); sRGB 0 to 1.
     """
     with torch.no_grad():
-        kernels, light = trace_places(lens, published, plan)
-        chosen = slice(place, place + 1)
-        exposed = expose(patch, kernels[:, chosen], light[:, chosen], exposure, generator)
-        restored = apply_filters(fitted.filters[chosen], exposed.noisy, plan.filters)
-        border = plan.filters.side_cells // 2
+        here = view[:, place : place + 1]
+        exposed = expose(patch, here.kernels, here.light, exposure, generator)
+        restored = apply_filters(fitted.filters[place : place + 1], exposed.noisy, plan.filters)
+        given, sharp = (crop(one, plan.filters.border_cells) for one in (exposed.noisy, exposed.sharp))
         pattern = exposure.sensor.pattern
         pictures = [
             process(one.contiguous(), patch.metadata, pattern=pattern, full=True).clamp(0, 1)  # type: ignore[arg-type]
-            for one in (crop(exposed.noisy, border)[:, 0, 0], restored[:, 0, 0], crop(exposed.sharp, border))
+            for one in (given[:, 0, 0], restored[:, 0, 0], sharp)
         ]
     return pictures[0], pictures[1], pictures[2][0]

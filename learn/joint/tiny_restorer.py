@@ -1,5 +1,6 @@
 """NAFNet tiny as the restorer of a joint design: trained between the lens's steps, frozen while the lens moves."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,14 +38,7 @@ class NetworkTrainer:
 
     def restore(self, noisy: Tensor) -> Tensor:
         """Restore packed mosaics (D, R, N, 4, h, w); the result has the same shape."""
-        shape = noisy.shape
-        if len(shape) != 6 or shape[1] != len(self.radii):
-            raise InputError("noisy", f"shape {tuple(shape)}", f"shape (D, {len(self.radii)}, N, 4, h, w)")
-        told = torch.tensor(self.radii, dtype=noisy.dtype, device=noisy.device).reshape(1, -1, 1, 1, 1, 1)
-        plane = noisy.new_ones((*shape[:3], 1, *shape[4:]))
-        planes = torch.cat([noisy, plane * (self.iso * ISO_SCALE), plane * told], 3)
-        restored: Tensor = self.network(planes.flatten(0, 2)).reshape(shape)
-        return restored
+        return restore_packed(self.network, noisy, self.radii, self.iso)
 
     def learn(
         self, exposed: Exposed, metadata: ColourMetadata, depth_weights: Tensor, pattern: str, border_cells: int
@@ -86,6 +80,28 @@ def make_trainer(
     """
     network = make_network(find_config("tiny", in_planes=IN_PLANES), generator=generator)
     return NetworkTrainer(network, torch.optim.Adam(network.parameters(), lr=learning_rate), radii, iso)
+
+
+def restore_packed(network: NAFNet, noisy: Tensor, radii: Sequence[float], iso: float) -> Tensor:
+    """Restore packed mosaics with a network that is told where and how they were taken.
+
+    Args:
+        network: Of `IN_PLANES` planes.
+        noisy: Shape (D, R, N, 4, h, w).
+        radii: The R image heights.
+        iso: Of all pictures.
+
+    Returns:
+        Shape (D, R, N, 4, h, w).
+    """
+    shape = noisy.shape
+    if len(shape) != 6 or shape[1] != len(radii):
+        raise InputError("noisy", f"shape {tuple(shape)}", f"shape (D, {len(radii)}, N, 4, h, w)")
+    told = torch.tensor(radii, dtype=noisy.dtype, device=noisy.device).reshape(1, -1, 1, 1, 1, 1)
+    plane = noisy.new_ones((*shape[:3], 1, *shape[4:]))
+    planes = torch.cat([noisy, plane * (iso * ISO_SCALE), plane * told], 3)
+    restored: Tensor = network(planes.flatten(0, 2)).reshape(shape)
+    return restored
 
 
 def crop(pictures: Tensor, border_cells: int) -> Tensor:

@@ -10,6 +10,7 @@ import io
 import math
 import re
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", *TIFF_SUFFIXES, *RAW_SUFFIXES)
 ORIENTATION_TAG, ARTIST_TAG = 0x0112, 0x013B
 # The libraries' own ways of saying that a file is broken.
 BROKEN = (
-    *(OSError, ValueError, RuntimeError, SyntaxError, EOFError, KeyError, IndexError, struct.error),
+    *(OSError, ValueError, RuntimeError, SyntaxError, EOFError, KeyError, IndexError, struct.error, zlib.error),
     Image.DecompressionBombError,
 )
 # So many pixels around a part that is resized: the filter's reach, and a decoder's smoothing of colours.

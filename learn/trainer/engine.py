@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from psf import InputError
+from psf.errors import import_extra
 
 from .settings import Precision
 
@@ -36,7 +37,7 @@ def open_engine(precision: Precision, device: Device = "auto") -> Iterator[Any]:
     on_gpu = has_gpu and device != "cpu"
     if precision == "fp16" and not on_gpu:
         raise InputError("precision", "'fp16' on a CPU", "'fp32' or 'bf16' there")
-    fabric_module = _optional("lightning_fabric")
+    fabric_module = import_extra("lightning_fabric", "learn")
     environment = importlib.import_module("lightning_fabric.plugins.environments").TorchElasticEnvironment
     ranks = environment().world_size() if environment.detect() else 1
     # Fabric wants devices per machine and machines; torchrun tells processes in all, which is what counts.
@@ -55,10 +56,3 @@ def open_engine(precision: Precision, device: Device = "auto") -> Iterator[Any]:
     finally:
         if ranks > 1 and not had_group and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-
-
-def _optional(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ImportError(f"{module} is not installed; this needs: pip install 'psfield[learn]'") from error

@@ -12,13 +12,10 @@ and dioptre, mirror images of themselves, not negative and of unit sum. How smoo
 are held back; gains, fall-off of light and noise come from the pictures.
 """
 
-import hashlib
-import json
 import math
 import os
 import pickle
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,17 +25,17 @@ from torch import Tensor
 
 from ..captures import Captures
 from ..errors import InputError
+from ..jobs import Progress
 from ..runs import whole_file
 from ..threads import limit_threads
 from . import sizing
 from .breathing import choose_magnification
 from .direct_model import DirectModel, NodeKernels
+from .estimates import check_pairs, identify_run
 from .fitting import fit_kernels, make_quadratic, start_fit
 from .noise import find_noise_variance
-from .normal_equations import Sums, View, add_pair, empty_sums, lay_out
+from .normal_equations import Sums, View, add_pair, count_pixels, empty_sums, lay_out
 from .priors import Strengths
-
-Progress = Callable[[int, int], None]
 
 # Nodes of image height: kernels change faster with it than hat functions over a few nodes follow.
 MOST_RADII = 16
@@ -50,6 +47,9 @@ CELLS, INNER_SHARE = 25, 0.58
 FIRST_CELLS, FIRST_RADII, FIRST_DEPTHS, FIRST_PIXELS = 25, 9, 12, 150_000
 # Where no pair lies, the first solution is made of its neighbours: it counts this much of the mean.
 UNSEEN_SHARE = 0.01
+# It draws pixels by image height, so that corners tell of their kernels' size as well, and beyond the image height that
+# only so few of all pixels reach sizes stay as they are there.
+HEIGHT_COUNTS, OUTER_SHARE = 200, 0.01
 # Progress is counted in pairs read; solving takes about as long as reading this share of them.
 SOLVING_SHARE = 0.5
 # Depths are taken together until the sums fit into so many bytes; all the rest of a run takes about as much again.
@@ -117,11 +117,7 @@ def estimate_direct(
     options = options or DirectOptions()
     if not isinstance(options, DirectOptions):
         raise InputError("options", type(options).__name__, "DirectOptions")
-    if len(captures) == 0:
-        raise InputError("captures", "no pairs", "at least one")
-    if len(captures.focuses_m) > 1:
-        found = ", ".join(f"{one:g}" for one in captures.focuses_m.tolist())
-        raise InputError("captures.focus_m", found, "one focus distance (captures.at_focus, or estimate_each)")
+    check_pairs(captures)
     # Threads are ours: see `parallel`.
     threads = torch.get_num_threads()
     with limit_threads(1):
@@ -193,7 +189,8 @@ def _find_noise(captures: Captures, channel: int) -> float:
 def _find_moments(state: "_Run", channel: int, view: View, radii: Tensor, noise: float) -> sizing.Moments:
     """Sizes of kernels from a first solution in cells of one size."""
     few = torch.linspace(float(radii[0]), float(radii[-1]), min(FIRST_RADII, len(radii)), dtype=torch.float64)
-    sums = state.sum_pairs(f"{channel} first", channel, view, few, FIRST_PIXELS)
+    counts = count_pixels(state.captures, HEIGHT_COUNTS)
+    sums = state.sum_pairs(f"{channel} first", channel, view, few, FIRST_PIXELS, counts)
     dioptres = sums.layout.dioptres
     count = min(FIRST_DEPTHS, len(dioptres))
     depths = torch.linspace(float(dioptres[0]), float(dioptres[-1]), count, dtype=torch.float64)
@@ -206,7 +203,9 @@ def _find_moments(state: "_Run", channel: int, view: View, radii: Tensor, noise:
     weight = torch.zeros(len(fit.kernels), dtype=torch.float64).index_add(0, slots.source, seen)
     weight = weight + UNSEEN_SHARE * weight.mean()
     places = (few.repeat(count), depths.repeat_interleave(len(few)))
-    return sizing.fit_moments(fit.kernels.double(), *places, weight, view.side, view.kernel_px / view.side)
+    inner = int((counts.cumsum(0) < (1 - OUTER_SHARE) * counts.sum()).sum())
+    reach = (inner + 1) / HEIGHT_COUNTS
+    return sizing.fit_moments(fit.kernels.double(), *places, weight, view.side, view.kernel_px / view.side, reach)
 
 
 class _Run:
@@ -230,7 +229,7 @@ class _Run:
         # Of the channels that are done.
         self.nodes: list[NodeKernels] = []
         if checkpoint is not None:
-            self.identity = _identify(captures, options, seed)
+            self.identity = identify_run(captures, [seed, asdict(options)])
             if checkpoint.is_file():
                 self.kept = _load(checkpoint)
                 if self.kept.get("identity") != self.identity:
@@ -252,7 +251,15 @@ class _Run:
         """Write down what is done of the channels, and nothing else."""
         self._save({})
 
-    def sum_pairs(self, name: str, channel: int, view: View, radii: Tensor, most_pixels: int) -> Sums:
+    def sum_pairs(
+        self,
+        name: str,
+        channel: int,
+        view: View,
+        radii: Tensor,
+        most_pixels: int,
+        pixel_counts: Tensor | None = None,
+    ) -> Sums:
         """The sums of all pairs, in their order."""
         captures = self.captures
         layout = lay_out(captures, radii, self.options.most_depths, view)
@@ -271,7 +278,15 @@ class _Run:
             # Numbers of their own for every pair: where a run was stopped does not matter.
             generator = torch.Generator().manual_seed((self.seed + 7919 * index + 104729 * channel) % 2**62)
             add_pair(
-                sums, captures, index, channel, view, most_pixels=per_pair, generator=generator, threads=self.threads
+                sums,
+                captures,
+                index,
+                channel,
+                view,
+                most_pixels=per_pair,
+                pixel_counts=pixel_counts,
+                generator=generator,
+                threads=self.threads,
             )
             if self.checkpoint is not None and time.monotonic() - saved > pause:
                 begun = time.monotonic()
@@ -296,14 +311,3 @@ def _load(checkpoint: Path) -> dict[str, Any]:
     if not isinstance(kept, dict):
         raise InputError(str(checkpoint), type(kept).__name__, "a checkpoint of an estimate")
     return kept
-
-
-def _identify(captures: Captures, options: DirectOptions, seed: int) -> str:
-    """A hash of what a run depends on, but for most pixels of the pictures."""
-    digest = hashlib.sha256(json.dumps([seed, asdict(options)], default=str, sort_keys=True).encode())
-    for values in (captures.x0_px, captures.y0_px, captures.depth_m, captures.focus_m):
-        digest.update(values.double().numpy().tobytes())
-    for index in {0, len(captures) // 2, len(captures) - 1}:
-        pair = captures[index]
-        digest.update(pair.sharp.double().cpu().numpy().tobytes() + pair.blurred.double().cpu().numpy().tobytes())
-    return digest.hexdigest()

@@ -1,27 +1,21 @@
 """What the direct estimator finds: kernels in cells at nodes, read at any place and azimuth."""
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..channels import Channel
 from ..errors import InputError
 from ..field import PolarPSFField
 from ..models import PolarPSFModel
-from ..provenance import Provenance
 from ..turning import polar_place
+from .estimates import make_field, read_places, spread_places
 from .fitting import Fit
 from .mixing import mix_places
 from .normal_equations import View
 
-# A field has a pitch; where nobody knows the sensor's, this stands for it.
-UNKNOWN_PITCH_UM = 1.0
-# Depths may lie outside the captured ones by this share of their range in dioptres before it is said.
-SILENT_SHARE = 0.02
 # Kernels laid down at once.
 AT_ONCE = 4096
 # On the axis kernels are alike all round. Few pixels see it: the mean of so many turns of a kernel is truer than it.
@@ -130,14 +124,12 @@ class DirectModel(PolarPSFModel):
 
     def kernels_at(self, radius: Tensor | float, depth_m: Tensor | float) -> Tensor:
         """As `PSFModel.kernels_at`: azimuth 0, shape (N, C, K, K), float32."""
-        radius, depth_m = self._places(radius=radius, depth_m=depth_m)
-        if not bool((radius >= 0).all()):
-            raise InputError("radius", float(radius.min()), "image heights of at least 0 (1 at the sensor's corner)")
+        radius, depth_m = read_places(self.depth_range_m, radius=radius, depth_m=depth_m)
         return self._lay(radius, depth_m, torch.ones_like(radius), torch.zeros_like(radius), 1).float()
 
     def kernels_at_pixel(self, x_px: Tensor | float, y_px: Tensor | float, depth_m: Tensor | float) -> Tensor:
         """As `PSFModel.kernels_at_pixel`, shape (N, C, K, K), float32; cells are turned, never kernels."""
-        x_px, y_px, depth_m = self._places(x_px=x_px, y_px=y_px, depth_m=depth_m)
+        x_px, y_px, depth_m = read_places(self.depth_range_m, x_px=x_px, y_px=y_px, depth_m=depth_m)
         radius, cosine, sine = polar_place(x_px, y_px, self.image_shape_px)
         return self._lay(radius, depth_m, cosine, sine, 1).float()
 
@@ -161,49 +153,22 @@ class DirectModel(PolarPSFModel):
             The field. Its `transmission` is the fall-off of light against the sharp pictures, its `lost` is 0: pairs
             do not tell what falls outside the window.
         """
-        depths, heights = (torch.as_tensor(one, dtype=torch.float64).reshape(-1) for one in (depths_m, radii))
         if isinstance(oversample, bool) or not isinstance(oversample, int) or oversample < 1:
             raise InputError("oversample", repr(oversample), "a positive integer")
-        shape = (len(depths), len(heights))
-        depth, radius = depths[:, None].expand(shape).reshape(-1), heights.expand(shape).reshape(-1)
-        depth, radius = self._places(depth_m=depth, radius=radius)
-        kernels = self._lay(radius, depth, torch.ones_like(radius), torch.zeros_like(radius), oversample).float()
-        channels = len(self.nodes)
-        fall = torch.stack([_interpolate(one.radii, one.fall_off, heights) for one in self.nodes], 1).float()
-        known = pitch_um or self.pitch_um
-        told = {"pitch": "given" if known else f"unknown, {UNKNOWN_PITCH_UM:g} um stands for it"}
-        return PolarPSFField(
-            kernels=kernels.reshape(*shape, *kernels.shape[1:]),
-            transmission=fall.expand(*shape, channels).contiguous(),
-            lost=torch.zeros((*shape, channels)),
-            depths_m=depths.float(),
-            radii=heights.float(),
+        depths, heights, *places = spread_places(depths_m, radii)
+        depth, radius = read_places(self.depth_range_m, depth_m=places[0], radius=places[1])
+        return make_field(
+            self._lay(radius, depth, torch.ones_like(radius), torch.zeros_like(radius), oversample).float(),
+            depths,
+            heights,
+            torch.stack([_interpolate(one.radii, one.fall_off, heights) for one in self.nodes], 1),
             image_shape_px=self.image_shape_px,
-            pitch_um=float(known or UNKNOWN_PITCH_UM),
-            channels=tuple(Channel(name) for name in ("RGB" if channels == 3 else map(str, range(channels)))),
+            pitch_um=pitch_um or self.pitch_um,
             focus_m=self.focus_m,
             magnification=self.magnification,
+            method="direct",
             oversample=oversample,
-            provenance=Provenance(lens="estimated", source="photographs", arguments={"method": "direct", **told}),
         )
-
-    def _places(self, **places: Tensor | float) -> list[Tensor]:
-        found = {
-            name: torch.as_tensor(one, dtype=torch.float64).detach().cpu().reshape(-1) for name, one in places.items()
-        }
-        depth = found["depth_m"]
-        if not bool((depth > 0).all()):
-            raise InputError("depth_m", float(depth[~(depth > 0)][0]), "depths above 0 m (inf is allowed)")
-        for name, values in found.items():
-            if name != "depth_m" and not bool(values.isfinite().all()):
-                raise InputError(name, "a value that is not finite", "finite values")
-        nearest, farthest = self.depth_range_m
-        slack = SILENT_SHARE * (1 / nearest - 1 / farthest) + 1e-9
-        outside = (1 / depth > 1 / nearest + slack) | (1 / depth < 1 / farthest - slack)
-        if bool(outside.any()):
-            text = f"depth {float(depth[outside][0]):g} m is outside the captured {nearest:g} to {farthest:g} m"
-            warnings.warn(f"{text}: the nearest captured depth answers", stacklevel=3)
-        return list(torch.broadcast_tensors(*found.values()))
 
     def _lay(self, radius: Tensor, depth_m: Tensor, cosine: Tensor, sine: Tensor, oversample: int) -> Tensor:
         side = oversample * self.kernel_px

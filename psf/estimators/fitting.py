@@ -9,7 +9,7 @@ from . import taps
 from .mixing import mix_depths
 from .normal_equations import Sums, View
 from .priors import Strengths, find_amplitude, make_prior
-from .solving import Check, Quadratic, solve
+from .solving import Quadratic, solve
 
 # Fall-off of light between the apertures: exp(a r^2 + b r^4), a and b near 0 where the pairs do not tell.
 FALL_OFF_RIDGE = 1e-6
@@ -91,7 +91,6 @@ def fit_kernels(
     *,
     rounds: int = 3,
     choose: bool = False,
-    check: Check | None = None,
     threads: int = 1,
 ) -> Fit:
     """Kernels, gains, fall-off and noise in turn, until they agree.
@@ -103,7 +102,6 @@ def fit_kernels(
         strengths: Of the prior.
         rounds: How often.
         choose: Try factors on the strengths on depths held back, and take the best.
-        check: Called now and then; may raise to stop.
         threads: How many; torch itself should use one.
     """
     area = find_areas(view, fit.radii, fit.dioptres)
@@ -111,13 +109,13 @@ def fit_kernels(
         last = n == rounds - 1
         amplitude = find_amplitude(fit.kernels, area, view.side)
         if choose and last:
-            fit = _choose_factors(sums, fit, amplitude, area, strengths, check, threads)
+            fit = _choose_factors(sums, fit, amplitude, area, strengths, threads)
         quadratic = make_quadratic(sums, fit, torch.ones(len(sums.layout.dioptres)), threads)
         prior = make_prior(
             amplitude, area, fit.dioptres, fit.radii, view.side, strengths.times(fit.factor, fit.radius_factor)
         )
         # The first solutions only say how large kernels are: taps need not be settled.
-        kernels = solve(quadratic, prior, fit.kernels, view.side, check=check, rounds=5 if last else 2)
+        kernels = solve(quadratic, prior, fit.kernels, view.side, rounds=5 if last else 2)
         fit = update_light(sums, replace(fit, kernels=kernels))
     return fit
 
@@ -207,9 +205,7 @@ def _find_noise(sums: Sums, fit: Fit, kernels: Tensor) -> Tensor:
     return level.clamp(usual, usual / LEAST_WEIGHT)
 
 
-def _choose_factors(
-    sums: Sums, fit: Fit, amplitude: Tensor, area: Tensor, strengths: Strengths, check: Check | None, threads: int
-) -> Fit:
+def _choose_factors(sums: Sums, fit: Fit, amplitude: Tensor, area: Tensor, strengths: Strengths, threads: int) -> Fit:
     """The fit with the factors that foretell depths held back best."""
     layout = sums.layout
     depths = len(layout.dioptres)
@@ -223,7 +219,7 @@ def _choose_factors(
     def judge(factor: float, radius_factor: float, start: Tensor) -> tuple[float, Tensor]:
         tried = strengths.times(factor, radius_factor)
         prior = make_prior(amplitude, area, fit.dioptres, fit.radii, layout.side, tried)
-        kernels = solve(quadratic, prior, start, layout.side, check=check, rounds=2)
+        kernels = solve(quadratic, prior, start, layout.side, rounds=2)
         places = held.slots.apply(kernels)
         left = (places.double() * (held.at_slots(places) - 2 * held.light * held.use[:, None]).double()).sum()
         return float(left), kernels
@@ -240,11 +236,3 @@ def _choose_factors(
         if loss < best:
             best, chosen, kernels = loss, replace(chosen, radius_factor=radius_factor), found
     return chosen
-
-
-def taps_side(count: int) -> int:
-    """Cells along a side of kernels with so many folded ones."""
-    side = 1
-    while taps.count_taps(side) < count:
-        side += 2
-    return side

@@ -33,6 +33,33 @@ class Mixing:
         return out.index_add(0, self.source, self.weight.to(kernels)[:, None] * kernels[self.target])
 
 
+@dataclass(frozen=True, eq=False)
+class EvenMixing(Mixing):
+    """The same, and what comes out is made its own mirror image across the radius as well.
+
+    Attributes:
+        side: Cells along a side of the folded kernels.
+    """
+
+    side: int
+
+    def apply(self, kernels: Tensor) -> Tensor:
+        """Kernels of shape (n, T) to shape (targets, T)."""
+        return self._even(super().apply(kernels))
+
+    def transpose(self, kernels: Tensor, sources: int) -> Tensor:
+        """Kernels of shape (targets, T) to shape (sources, T)."""
+        return super().transpose(self._even(kernels), sources)
+
+    def mirror(self, kernels: Tensor) -> Tensor:
+        """Kernels of shape (n, T), left for right."""
+        grid: Tensor = kernels.unflatten(-1, (-1, self.side))
+        return grid.flip(-1).flatten(-2)
+
+    def _even(self, kernels: Tensor) -> Tensor:
+        return 0.5 * (kernels + self.mirror(kernels))
+
+
 def find_cell(nodes: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """Node before each place, shape (N,), and weight of the node after; a place beyond the ends takes the end."""
     if len(nodes) == 1:

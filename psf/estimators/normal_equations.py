@@ -9,7 +9,6 @@ on the sums.
 Light is taken from its mean: a kernel of sum 1 leaves a mean as it is, and without it the sums lose no digits.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +22,6 @@ from . import taps
 from .mixing import find_cell
 from .parallel import map_parts
 from .sizing import Moments, find_cells
-
-Progress = Callable[[int, int], None]
 
 # Rows of one matrix product: some 4 MB.
 ROWS_AT_ONCE = 2048
@@ -148,6 +145,20 @@ def usable_pixels(captures: Captures, index: int, view: View) -> tuple[Tensor, .
     return tuple(one[inside][order] for one in (col, row, radius, cosine, sine))
 
 
+def find_height_step(radius: Tensor, steps: int) -> Tensor:
+    """Which of so many even steps from 0 to 1 image heights of shape (P,) lie in."""
+    return (radius * steps).long().clamp(0, steps - 1)
+
+
+def count_pixels(captures: Captures, steps: int) -> Tensor:
+    """Pixels of all pairs by image height, in even steps from 0 to 1, shape (steps,), float64."""
+    counts = torch.zeros(steps, dtype=torch.float64)
+    for index in range(len(captures)):
+        found = find_height_step(captures.radius(index).double().reshape(-1), steps)
+        counts += torch.bincount(found, minlength=steps)
+    return counts
+
+
 def group_depths(dioptres: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """At most so many depths for all pairs: each its own where they suffice, else the means of near ones.
 
@@ -262,6 +273,7 @@ def add_pair(
     view: View,
     *,
     most_pixels: int | None = None,
+    pixel_counts: Tensor | None = None,
     generator: torch.Generator | None = None,
     threads: int = 1,
 ) -> None:
@@ -274,6 +286,8 @@ def add_pair(
         channel: Which.
         view: How kernels are kept.
         most_pixels: Take so many, drawn at random; None: all.
+        pixel_counts: How many pixels of all pairs lie in each of so many even steps of image height from 0 to 1,
+            shape (steps,): draw the rare ones more often; None: draw all alike.
         generator: For that.
         threads: How many; torch itself should use one.
     """
@@ -286,7 +300,11 @@ def add_pair(
     pair = captures[index]
     pixels = usable_pixels(captures, index, view)
     if most_pixels is not None and len(pixels[0]) > most_pixels:
-        keep = torch.randperm(len(pixels[0]), generator=generator)[:most_pixels].sort().values
+        # Who comes first: with rates in place of equal ones, a draw without putting back by weights.
+        arrival = -torch.rand(len(pixels[0]), generator=generator, dtype=torch.float64).clamp_min(1e-300).log()
+        if pixel_counts is not None:
+            arrival = arrival * pixel_counts[find_height_step(pixels[2], len(pixel_counts))]
+        keep = arrival.topk(most_pixels, largest=False).indices.sort().values
         pixels = tuple(one[keep] for one in pixels)
     col, row, radius = pixels[:3]
     blurred = pair.blurred[channel].detach().double().cpu()[row.long(), col.long()]

@@ -25,6 +25,7 @@ from torch import Tensor
 from ..captures import Captures
 from ..errors import InputError
 from ..interpolation import PIXEL_VARIANCE
+from ..jobs import Progress
 from ..threads import limit_threads
 from .direct import DirectOptions, estimate_direct
 from .direct_model import NodeKernels
@@ -36,7 +37,6 @@ from .physical_model import PhysicalModel, PupilKernels
 from .physical_pupil import Pupil, start_pupil
 
 Array = npt.NDArray[Any]
-Progress = Callable[[int, int], None]
 
 # Spherical aberration to start from, in px: its sign is a valley of its own each.
 SPHERES_PX = (-2.0, -0.6, 0.6, 2.0)

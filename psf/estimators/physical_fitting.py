@@ -16,7 +16,7 @@ from torch import Tensor
 from . import taps
 from .parallel import map_parts
 from .physical_pupil import Pupil
-from .solving import Check, Quadratic
+from .solving import Quadratic
 
 Array = npt.NDArray[Any]
 
@@ -192,7 +192,6 @@ def fit_pupil(
     free: Array | None = None,
     steps: int = 15,
     least_gain: float = 1e-3,
-    check: Check | None = None,
     threads: int = 1,
 ) -> tuple[Pupil, float]:
     """A pupil that fits better.
@@ -204,7 +203,6 @@ def fit_pupil(
         free: Which unknowns may change; None: all.
         steps: At most.
         least_gain: Share of the error (of a known kernel), or error per kernel (of pictures), that a step must bring.
-        check: Called now and then; may raise to stop.
         threads: How many; torch itself should use one.
 
     Returns:
@@ -219,8 +217,6 @@ def fit_pupil(
     error, left = target.compare(kernels)
     damping, idle = DAMPING, 0
     for _ in range(steps):
-        if check is not None:
-            check()
         by_local = torch.bmm(slopes.mT, left.float()[:, :, None])[:, :, 0]
         gradient = (by_local[:, where] * some).double().sum(0).numpy()
         matrix = torch.zeros((len(used), len(used)), dtype=torch.float64)

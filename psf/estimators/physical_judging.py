@@ -12,7 +12,7 @@ from .mixing import mix_places
 from .normal_equations import Sums, View
 from .physical_fitting import PictureTarget
 from .priors import Strengths, find_amplitude, make_prior
-from .solving import Check, Quadratic, solve
+from .solving import Quadratic, solve
 
 # What is added to a pupil's light may vary by these shares of it; 0 adds nothing.
 STRENGTHS = (0.0, 0.1, 0.3, 1.0)
@@ -85,13 +85,12 @@ class Beyond:
     at_slots: Tensor
     at_nodes: Tensor
 
-    def solve(self, quadratic: Quadratic, strength: float, check: Check | None = None) -> Tensor:
+    def solve(self, quadratic: Quadratic, strength: float) -> Tensor:
         """Cells of sum 0 that make pupil and pictures agree, shape (D R, T), float64.
 
         Args:
             quadratic: What the pictures say of kernels.
             strength: How much of the light it may be.
-            check: Called now and then; may raise to stop.
         """
         kernels = self.at_nodes.float()
         if strength == 0:
@@ -104,7 +103,7 @@ class Beyond:
         amplitude = find_amplitude(kernels, area, side)
         prior = make_prior(amplitude, area, fit.dioptres, fit.radii, side, Strengths())
         prior = replace(prior, tap=taps.multiplicity(side).float() / (strength * amplitude) ** 2)
-        return solve(left, prior, torch.zeros_like(kernels), side, check=check, rounds=0).double()
+        return solve(left, prior, torch.zeros_like(kernels), side, rounds=0).double()
 
     def combine(self, quadratic: Quadratic, cells: Tensor) -> Tensor:
         """Kernels at slots with what was found beside them, shape (S, T)."""

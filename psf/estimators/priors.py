@@ -4,14 +4,16 @@ Every statement is relative to the amplitude of the kernel at that tap, as the l
 within a blur by a share of itself, and far from the blur there is next to none.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from . import taps
-from .mixing import Mixing
+from .mixing import EvenMixing, Mixing
 
 # A kernel's amplitude anywhere is at least this share of 1 / its area.
 LEAST_AMPLITUDE = 0.05
@@ -24,11 +26,11 @@ class Strengths:
     Attributes:
         tap: From one tap to the next.
         depth: From what the two nodes of depth around say.
-        radius: From what the two nodes of image height around say.
+        radius: From what the two nodes of image height around say; at the ends, from what the next one says.
     """
 
-    tap: float = 1.5
-    depth: float = 0.7
+    tap: float = 3.0
+    depth: float = 0.5
     radius: float = 0.7
 
     def times(self, factor: float, radius_factor: float = 1.0) -> "Strengths":
@@ -110,7 +112,11 @@ class Prior:
             diagonal = diagonal.index_add(1, b, weight / self.area[:, b] ** 2)
         for one, nodes, weight in zip(self.maps, self.nodes, self.weights, strict=True):
             diagonal = diagonal.index_add(0, nodes, weight)
-            diagonal = diagonal.index_add(0, one.source, weight[one.target] * one.weight[:, None] ** 2)
+            squares = weight[one.target] * one.weight[:, None] ** 2
+            if isinstance(one, EvenMixing):
+                squares = 0.25 * (squares + one.mirror(squares))
+                out[one.source[:, None], index.reshape(-1), index.flip(1).reshape(-1)] += squares.float()
+            diagonal = diagonal.index_add(0, one.source, squares)
         out.diagonal(dim1=1, dim2=2).add_(diagonal.float())
         return out
 
@@ -151,4 +157,17 @@ def make_prior(
         # Where the neighbours have light there may be some, however little was found there so far.
         expected = amplitude[middle].maximum(maps[-1].apply(amplitude))
         weights.append(count / (strength * expected) ** 2)
+    # Few pixels tell of kernels at the ends: each is like the next one, where a line through two of them would sway.
+    ends: list[tuple[Callable[..., Mixing], Tensor, Tensor]] = []
+    if len(radii) > 2:
+        ends.append((Mixing, index[:, -1], index[:, -2]))
+    if len(radii) > 1:
+        # Beyond the axis lies the other side: on it, like the next one and that one's mirror image.
+        ends.append((partial(EvenMixing, side=side) if float(radii[0]) == 0 else Mixing, index[:, 0], index[:, 1]))
+    target = torch.arange(len(dioptres))
+    for kind, end, before in ends:
+        maps.append(kind(before, target, torch.ones(len(dioptres)).to(amplitude), len(dioptres)))
+        nodes.append(end)
+        expected = amplitude[end].maximum(maps[-1].apply(amplitude))
+        weights.append(count / (strengths.radius * expected) ** 2)
     return Prior(area, across, along, tap, tuple(maps), tuple(nodes), tuple(weights))

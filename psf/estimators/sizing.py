@@ -21,9 +21,9 @@ RADIUS_POWERS, DIOPTRE_POWERS = 5, 2
 # The core of a kernel reaches so many standard deviations of the light (an even disc ends at 2), and a little further.
 REACH, MORE_PX = 2.1, 0.4
 # Nodes of depth lie so far apart that the kernel's RMS half width by defocus changes by this much, in pixels ...
-NODE_STEP_PX = 0.4
+NODE_STEP_PX = 0.2
 # ... or by this share of its size, whichever is more.
-NODE_STEP_SHARE = 0.2
+NODE_STEP_SHARE = 0.1
 LEAST_NODES = 6
 # With fewer depths than this, focus may lie between two of them: kernels there have this share of the least variance.
 MANY_DEPTHS, FEW_NARROWEST = 8, 0.5
@@ -39,6 +39,7 @@ class Moments:
         least: Smallest variance that was found, shape (2,).
         greatest: Largest, shape (2,).
         dioptres: First and last, shape (2,).
+        reach: Image height beyond which too little was seen for polynomials: sizes stay as they are there.
     """
 
     centroid: Tensor
@@ -46,10 +47,11 @@ class Moments:
     least: Tensor
     greatest: Tensor
     dioptres: Tensor
+    reach: float = 1.0
 
     def at(self, radius: Tensor, dioptre: Tensor) -> tuple[Tensor, Tensor]:
         """Centroid in px, shape (N,), and variances along columns and rows in px^2, shape (N, 2), of places (N,)."""
-        even, steps = _powers(radius, dioptre, self.dioptres)
+        even, steps = _powers(radius.clamp(max=self.reach), dioptre, self.dioptres)
         centroid = torch.einsum("na,nb,ab->n", even * radius[:, None], steps, self.centroid)
         variance = torch.einsum("na,nb,cab->nc", even, steps, self.variance)
         return centroid, variance.maximum(self.least).minimum(self.greatest)
@@ -85,7 +87,13 @@ def _powers(radius: Tensor, dioptre: Tensor, ends: Tensor) -> tuple[Tensor, Tens
 
 
 def fit_moments(
-    kernels: Tensor, radius: Tensor, dioptre: Tensor, weight: Tensor, side: int, cell_px: float = 1.0
+    kernels: Tensor,
+    radius: Tensor,
+    dioptre: Tensor,
+    weight: Tensor,
+    side: int,
+    cell_px: float = 1.0,
+    reach: float = 1.0,
 ) -> Moments:
     """Smooth moments of kernels that are rough.
 
@@ -96,6 +104,7 @@ def fit_moments(
         weight: How much is known of each, shape (N,).
         side: Cells along a side.
         cell_px: Their side.
+        reach: Image height beyond which sizes stay as they are there.
     """
     whole = taps.unfold(kernels, side)
     # Far from a kernel's middle a little noise is a lot of variance: cut what is below a share of the peak.
@@ -125,6 +134,7 @@ def fit_moments(
         (narrowest * variance[used].amin(0)).maximum(torch.tensor(2 * PIXEL_VARIANCE)),
         variance[used].amax(0),
         ends,
+        reach,
     )
 
 

@@ -5,7 +5,6 @@ factored, is the preconditioner, within the kernels whose sum is 1. A tap that c
 a stiff spring in the next round and let go when it pulls the other way: after a few rounds nothing changes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,8 +23,6 @@ ROUNDS = 5
 STEPS = 40
 # A step that brings less than this per node, in units of chi squared, is the last one.
 TOLERANCE = 0.02
-
-Check = Callable[[], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +89,6 @@ def solve(
     start: Tensor,
     kernel_px: int,
     *,
-    check: Check | None = None,
     rounds: int = ROUNDS,
 ) -> Tensor:
     """Kernels at nodes.
@@ -102,7 +98,6 @@ def solve(
         prior: What was known before.
         start: Of unit sum, shape (n, T), float32.
         kernel_px: Side K.
-        check: Called now and then; may raise to stop.
         rounds: How often taps are held and let go.
 
     Returns:
@@ -117,7 +112,7 @@ def solve(
     for n in range(max(rounds, 1)):
         spring = stiffness[:, None] * held * count
         inverse = invert_blocks(base, spring, quadratic.threads)
-        kernels = _descend(quadratic, prior, spring, inverse, light, kernels, count, check)
+        kernels = _descend(quadratic, prior, spring, inverse, light, kernels, count)
         if rounds == 0:
             return kernels
         now = kernels < 0
@@ -162,7 +157,6 @@ def _descend(
     light: Tensor,
     kernels: Tensor,
     count: Tensor,
-    check: Check | None,
 ) -> Tensor:
     """Conjugate gradients among kernels of the same sums."""
 
@@ -180,8 +174,6 @@ def _descend(
     step = precondition(residual)
     power = float((residual.double() * step.double()).sum())
     for _ in range(STEPS):
-        if check is not None:
-            check()
         image = product(step)
         curve = float((step.double() * image.double()).sum())
         # With such a preconditioner half the power is about what is still to be won.

@@ -3,7 +3,6 @@
 Values are light, linear: no curve is undone. Integers are as good as floats but for their steps.
 """
 
-import importlib
 import os
 import warnings
 from pathlib import Path
@@ -14,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import InputError, one_line
-from ..runs import load_npy
+from ..errors import InputError, import_extra, one_line
+from ..runs import load_npy, load_tiff
 
 SUFFIXES = (".npy", ".tif", ".tiff", ".png", ".exr")
 MANIFESTS = ("manifest.json", "manifest.csv")
@@ -58,12 +57,12 @@ def read_kernel_file(path: str | os.PathLike[str]) -> Tensor:
     file = Path(path)
     if not file.exists():
         raise FileNotFoundError(f"{file}: no such file")
-    readers = {".npy": _read_npy, ".png": _read_png, ".exr": _read_exr}
+    readers = {".npy": load_npy, ".png": _read_png, ".exr": _read_exr}
     suffix = file.suffix.lower()
     if suffix not in SUFFIXES or not file.is_file():
         raise InputError(str(file), f"the suffix {file.suffix!r}", "a file, one of " + ", ".join(SUFFIXES))
     try:
-        samples = readers.get(suffix, _read_tiff)(file)
+        samples = readers.get(suffix, load_tiff)(file)
     except (InputError, ImportError):
         raise
     # Each library has its own way of saying that a file is broken; the user needs one.
@@ -86,25 +85,6 @@ def read_kernel_file(path: str | os.PathLike[str]) -> Tensor:
     return values
 
 
-def _read_npy(file: Path) -> Samples:
-    return load_npy(file)
-
-
-def _read_tiff(file: Path) -> Samples:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(file) as opened:
-            if len(opened.pages) != 1:
-                raise InputError(str(file), f"{len(opened.pages)} pages", "one; a file per kernel")
-            page = opened.pages.first
-            samples: Samples = page.asarray()
-            planar = samples.ndim == 3 and int(page.planarconfig or 1) == 2
-    except tifffile.TiffFileError as error:  # no ValueError in old releases
-        raise ValueError(str(error)) from error
-    return np.moveaxis(samples, 0, -1) if planar else samples
-
-
 def _read_png(file: Path) -> Samples:
     from PIL import Image
 
@@ -119,11 +99,7 @@ def _read_png(file: Path) -> Samples:
 
 
 def _read_exr(file: Path) -> Samples:
-    try:
-        exr = importlib.import_module("OpenEXR")
-    except ModuleNotFoundError as error:
-        raise ImportError("OpenEXR is not installed; this needs: pip install 'psfield[exr]'") from error
-    part = exr.File(str(file), separate_channels=True).parts[0]
+    part = import_extra("OpenEXR", "exr").File(str(file), separate_channels=True).parts[0]
     channels = {name: channel.pixels for name, channel in part.channels.items()}
     if len(channels) == 1:
         return np.asarray(next(iter(channels.values())))

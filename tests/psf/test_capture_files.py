@@ -196,7 +196,11 @@ def test_npz_files_that_miss_something_say_what(tmp_path):
     np.savez(tmp_path / "a.npz", sharp=np.ones(3))
     with pytest.raises(InputError, match=r"a\.npz: found no blurred, x0_px"):
         read_captures(tmp_path / "a.npz")
-    for content in (b"zip it", b"PK\x03\x04", b"PK\x05\x06"):  # no archive, and what begins or ends as one
+    write_captures(tmp_path / "whole.npz", make_captures())
+    damaged = bytearray((tmp_path / "whole.npz").read_bytes())
+    damaged[len(damaged) // 3 : len(damaged) // 3 + 8] = bytes(8)
+    # No archive, what begins or ends as one, and one that cannot be unpacked.
+    for content in (b"zip it", b"PK\x03\x04", b"PK\x05\x06", bytes(damaged)):
         (tmp_path / "b.npz").write_bytes(content)
         with pytest.raises(InputError, match=r"b\.npz"):
             read_captures(tmp_path / "b.npz")

@@ -126,3 +126,29 @@ def test_large_pair_is_measured_in_its_middle_and_its_corners():
     assert float(torch.stack([one.radius().amax() for one in tiles]).amax()) == pytest.approx(pair.radius().max())
     small = pair.cut(0, 0, 100, 200)
     assert cut_tiles(small) == [small]
+
+
+@pytest.mark.parametrize(("x0_px", "y0_px"), [(660, 440), (40, 60)])
+@pytest.mark.parametrize("scale", [0.986, 1.01])
+def test_a_lens_that_breathes_shifts_a_picture_outwards_and_does_nothing_else_to_it(x0_px, y0_px, scale):
+    side, border_px, half = 104, 40, K // 2
+    whole = leaves(side + 2 * (border_px + half), seed=5)
+    blurred_whole = blur(whole, bell(1.5))
+    # Sensor pixels of the crop, and where a picture of scale 1 has what they show.
+    rows, columns = (torch.arange(side, dtype=F64) + first for first in (y0_px, x0_px))
+    rows, columns = 299.5 + (rows - 299.5) / scale, 399.5 + (columns - 399.5) / scale
+    last = blurred_whole.shape[0] - 1
+    at = [2 * (one - first + border_px) / last - 1 for one, first in ((columns, x0_px), (rows, y0_px))]
+    grid = torch.stack(torch.meshgrid(*at, indexing="xy"), -1)[None]
+    blurred = torch.nn.functional.grid_sample(blurred_whole[None, None], grid, mode="bicubic", align_corners=True)[0, 0]
+    sharp = whole[border_px : border_px + side + K - 1, border_px : border_px + side + K - 1]
+    pair = pair_of(noisy(sharp, 0.004, 1), noisy(blurred, 0.004, 2), x0_px, y0_px)
+    found = measure_pair(pair)
+    distance = math.hypot(*(float(place) - centre for place, centre in zip(pair.middle(), (399.5, 299.5), strict=True)))
+    assert found.shift_px[0] == pytest.approx((scale - 1) * distance, abs=0.2)
+    assert abs(found.shift_px[1]) < 0.2
+    assert abs(found.lean_px2) < 0.3
+    assert found.spread_px == pytest.approx(1.5 * math.sqrt(2), rel=0.12)
+    assert found.gain == pytest.approx(1, abs=0.01)
+    assert found.exponent == pytest.approx(1, abs=0.1)
+    assert found.residual < 0.15

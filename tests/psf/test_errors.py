@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 
-from psf.errors import InputError, one_line
+from psf.errors import InputError, import_extra, one_line
 
 
 def test_message_is_one_line_of_where_what_and_expected():
@@ -28,3 +28,10 @@ def test_error_survives_the_way_out_of_a_worker_process(copied):
 
 def test_what_an_error_says_over_several_lines_is_one_line():
     assert one_line(ValueError("no such\n   thing\t here\n")) == "no such thing here"
+
+
+def test_a_library_that_is_missing_is_told_with_the_extra_that_brings_it():
+    assert import_extra("math", "maths").pi > 3
+    words = r"^no_such_library is not installed; this needs: pip install 'psfield\[all\]'$"
+    with pytest.raises(ImportError, match=words):
+        import_extra("no_such_library", "all")

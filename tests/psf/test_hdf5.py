@@ -1,5 +1,6 @@
 import math
 import os
+import random
 import re
 import subprocess
 import sys
@@ -217,3 +218,18 @@ def test_channels_keep_their_order_beyond_ten(make_field, tmp_path):
         channels=tuple(map(Channel, names)),
     ).save(tmp_path / "bands.h5")
     assert [one.name for one in load(tmp_path / "bands.h5").channels] == names
+
+
+def test_bytes_that_changed_anywhere_are_told_in_one_line_or_do_not_matter(saved, tmp_path):
+    whole, draw, told = saved.read_bytes(), random.Random(1), []
+    for _ in range(80):
+        content = bytearray(whole)
+        for _ in range(draw.choice((1, 4, 16))):
+            content[draw.randrange(2048)] = draw.randrange(256)
+        (tmp_path / "damaged.h5").write_bytes(content)
+        try:
+            load(tmp_path / "damaged.h5")
+        except InputError as error:
+            told.append(str(error))
+    assert len(told) > 40
+    assert not any("\n" in one for one in told)

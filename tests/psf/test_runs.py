@@ -1,6 +1,7 @@
 """Runs: files that are whole or not there, folders that keep to their settings, random numbers by place."""
 
 import functools
+import random
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,17 @@ import torch
 
 from psf.errors import InputError
 from psf.jobs import Failure, JobError
-from psf.runs import begin_run, load_npy, make_files, make_generator, read_json, read_settings, whole_file, write_json
+from psf.runs import (
+    begin_run,
+    load_npy,
+    load_tiff,
+    make_files,
+    make_generator,
+    read_json,
+    read_settings,
+    whole_file,
+    write_json,
+)
 
 
 def draw(seed, index):
@@ -165,3 +176,48 @@ def test_an_array_is_read_and_nothing_else(tmp_path):
     for name in ("b.npz", "c.npy", "d.npy"):
         with pytest.raises(ValueError, match=r"archive|pickle|zip"):
             load_npy(tmp_path / name)
+
+
+def test_a_tiff_file_is_read_as_rows_columns_and_channels(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    picture = np.arange(24, dtype=np.uint16).reshape(2, 4, 3)
+    tifffile.imwrite(tmp_path / "rgb.tif", picture, photometric="rgb")
+    tifffile.imwrite(tmp_path / "planes.tif", np.moveaxis(picture, 2, 0), photometric="rgb", planarconfig="separate")
+    tifffile.imwrite(tmp_path / "grey.tif", picture[..., 0], photometric="minisblack")
+    assert np.array_equal(load_tiff(tmp_path / "rgb.tif", kinds=("RGB",)), picture)
+    assert np.array_equal(load_tiff(tmp_path / "planes.tif"), picture)
+    assert np.array_equal(load_tiff(tmp_path / "grey.tif"), picture[..., 0])
+
+
+def test_what_is_no_tiff_file_of_one_picture_is_refused(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "pages.tif", np.zeros((2, 4, 5), np.uint8), photometric="minisblack")
+    tifffile.imwrite(tmp_path / "white.tif", np.zeros((4, 5), np.uint8), photometric="miniswhite")
+    (tmp_path / "none.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError, match=r"pages.tif: found 2 pages, expected one"):
+        load_tiff(tmp_path / "pages.tif")
+    with pytest.raises(InputError, match="found photometric kind MINISWHITE, expected MINISBLACK or RGB"):
+        load_tiff(tmp_path / "white.tif", kinds=("MINISBLACK", "RGB"))
+    with pytest.raises(ValueError, match=r".+"):
+        load_tiff(tmp_path / "none.tif")
+
+
+@pytest.mark.parametrize(("name", "load"), [("a.npy", load_npy), ("a.tif", load_tiff)])
+def test_whatever_a_damaged_file_does_to_its_reader_is_one_kind_of_error(tmp_path, name, load):
+    file, draw, refused = tmp_path / name, random.Random(2), 0
+    picture = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    if name == "a.npy":
+        np.save(file, picture)
+    else:
+        pytest.importorskip("tifffile").imwrite(file, picture, photometric="minisblack", compression="zlib")
+    whole = file.read_bytes()
+    for n in range(120):
+        content = bytearray(whole[: draw.randrange(len(whole))] if n % 3 == 0 else whole)
+        for _ in range(draw.choice((1, 4, 16)) if content else 0):
+            content[draw.randrange(min(len(content), 400))] = draw.randrange(256)
+        file.write_bytes(content)
+        try:
+            load(file)
+        except (OSError, ValueError, RuntimeError, EOFError, KeyError, IndexError):
+            refused += 1
+    assert refused > 30

@@ -29,7 +29,8 @@ class UNetKernels(nn.Module):
 
     Places are spread as constant maps over a canvas that the pooling divides evenly, beside three maps of coordinates
     (column, row, distance from the kernel's middle, in halves of its side): without these only its zero padding would
-    tell a convolutional network where it is.
+    tell a convolutional network where it is. Products of places and coordinates come with them: how far light lies from
+    the middle grows with depth and image height, and what is brought to one scale layer by layer multiplies badly.
     """
 
     coordinates: Tensor
@@ -54,7 +55,7 @@ class UNetKernels(nn.Module):
         down, right = torch.meshgrid(line, line, indexing="ij")
         self.register_buffer("coordinates", torch.stack((right, down, torch.hypot(right, down))), persistent=False)
         sizes = [width << level for level in range(levels + 1)]
-        planes = inputs + (3 if has_coordinates else 0)
+        planes = inputs + (3 * (1 + inputs) if has_coordinates else 0)
         self.downs = nn.ModuleList(_double(a, b) for a, b in itertools.pairwise([planes, *sizes]))
         self.ups = nn.ModuleList(
             _skip_init(nn.ConvTranspose2d, 2 * size, size, 2, stride=2) for size in reversed(sizes[:-1])
@@ -67,7 +68,8 @@ class UNetKernels(nn.Module):
         side = self.coordinates.shape[-1]
         maps = places[:, :, None, None].expand(-1, -1, side, side)
         if self.has_coordinates:
-            maps = torch.cat((maps, self.coordinates.expand(len(places), -1, -1, -1)), 1)
+            products = (maps[:, :, None] * self.coordinates).flatten(1, 2)
+            maps = torch.cat((maps, self.coordinates.expand(len(places), -1, -1, -1), products), 1)
         maps = self.downs[0](maps)
         kept: list[Tensor] = []
         for double in self.downs[1:]:

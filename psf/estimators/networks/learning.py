@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ...jobs import Progress
 from ...runs import make_generator, whole_file
 
-Progress = Callable[[int, int], None]
 # The first share of the steps grows to full size: large first steps of Adam switch units off for good.
 WARM_UP = 0.05
 # Seconds between two checkpoints.

@@ -8,11 +8,10 @@ the patch's image height and depth, turned to its azimuth, has to become the blu
 same pairs with the same loss, or, as the paper has it, from kernels that are known.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,13 +20,15 @@ from torch import Tensor, nn
 from ...capture_levels import level_captures, magnify_captures
 from ...captures import Captures
 from ...errors import InputError
+from ...jobs import Progress
 from ...models import turn_to
 from ...runs import make_generator
 from ..breathing import choose_magnification
+from ..estimates import check_pairs, identify_run
 from .bodies import draw_weights
 from .evening import fit_quick_levels
 from .known import KnownKernels
-from .learning import Progress, Schedule, learn_weights
+from .learning import Schedule, learn_weights
 from .losses import find_pair_loss
 from .network_model import NetworkModel
 from .options import NetworkOptions
@@ -35,20 +36,20 @@ from .places import PlaceScale
 from .recipes import RECIPES, Recipe, Training, build_network
 from .widths import fit_gaussians
 
-Checkpoint = str | os.PathLike[str] | None
 
-
-def estimate_psfnet(
+def estimate_by_network(
+    method: str,
     captures: Captures,
     options: NetworkOptions | None = None,
     *,
     generator: torch.Generator | None = None,
     on_progress: Progress | None = None,
-    checkpoint: Checkpoint = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> NetworkModel:
-    """PSF-Net: image height, depth and focus to a kernel at azimuth 0.
+    """A camera's kernels as a network has learned them.
 
     Args:
+        method: One of `RECIPES`.
         captures: Pairs of one focus distance; one network for each of several (`psf.estimation.estimate_each`).
         options: See `NetworkOptions`.
         generator: Draws weights and patches; the same state gives the same model. None: always the same numbers.
@@ -59,89 +60,6 @@ def estimate_psfnet(
     Raises:
         InputError: Several focus distances, no texture, a checkpoint of something else.
     """
-    return _estimate("psfnet", captures, options, generator, on_progress, checkpoint)
-
-
-def estimate_ih(
-    captures: Captures,
-    options: NetworkOptions | None = None,
-    *,
-    generator: torch.Generator | None = None,
-    on_progress: Progress | None = None,
-    checkpoint: Checkpoint = None,
-) -> NetworkModel:
-    """PSF-Net under the name that the paper's second table has for it: told of the image height."""
-    return _estimate("ih", captures, options, generator, on_progress, checkpoint)
-
-
-def estimate_xy(
-    captures: Captures,
-    options: NetworkOptions | None = None,
-    *,
-    generator: torch.Generator | None = None,
-    on_progress: Progress | None = None,
-    checkpoint: Checkpoint = None,
-) -> NetworkModel:
-    """The ablation that is told of pixels, (x, y), and turns nothing; its model refuses `to_field`."""
-    return _estimate("xy", captures, options, generator, on_progress, checkpoint)
-
-
-def estimate_none(
-    captures: Captures,
-    options: NetworkOptions | None = None,
-    *,
-    generator: torch.Generator | None = None,
-    on_progress: Progress | None = None,
-    checkpoint: Checkpoint = None,
-) -> NetworkModel:
-    """The ablation that is told of depth alone: one kernel for all of the field, the best for its loss."""
-    return _estimate("none", captures, options, generator, on_progress, checkpoint)
-
-
-def estimate_tseng(
-    captures: Captures,
-    options: NetworkOptions | None = None,
-    *,
-    generator: torch.Generator | None = None,
-    on_progress: Progress | None = None,
-    checkpoint: Checkpoint = None,
-) -> NetworkModel:
-    """The network of Tseng et al., from pairs, or from `options.known`."""
-    return _estimate("tseng", captures, options, generator, on_progress, checkpoint)
-
-
-def estimate_yang(
-    captures: Captures,
-    options: NetworkOptions | None = None,
-    *,
-    generator: torch.Generator | None = None,
-    on_progress: Progress | None = None,
-    checkpoint: Checkpoint = None,
-) -> NetworkModel:
-    """The network of Yang et al., from pairs, or from `options.known`."""
-    return _estimate("yang", captures, options, generator, on_progress, checkpoint)
-
-
-def estimate_gaussian(
-    captures: Captures,
-    options: NetworkOptions | None = None,
-    *,
-    generator: torch.Generator | None = None,
-    on_progress: Progress | None = None,
-    checkpoint: Checkpoint = None,
-) -> NetworkModel:
-    """A round Gaussian per depth, from pairs, or the one nearest to `options.known` at each of its depths."""
-    return _estimate("gaussian", captures, options, generator, on_progress, checkpoint)
-
-
-def _estimate(
-    method: str,
-    captures: Captures,
-    options: NetworkOptions | None,
-    generator: torch.Generator | None,
-    on_progress: Progress | None,
-    checkpoint: Checkpoint,
-) -> NetworkModel:
     options, recipe = options or NetworkOptions(), RECIPES[method]
     _check(captures, options)
     seed = int(torch.randint(0, 2**62, (1,), generator=generator or torch.Generator().manual_seed(0)))
@@ -191,6 +109,19 @@ def _estimate(
     )
 
 
+# PSF-Net: image height, depth and focus to a kernel at azimuth 0; and under the name of the paper's second table.
+estimate_psfnet = partial(estimate_by_network, "psfnet")
+estimate_ih = partial(estimate_by_network, "ih")
+# Its ablations: told of pixels, (x, y), turning nothing, with a model that refuses `to_field`; told of depth alone, one
+# kernel for all of the field, the best for its loss.
+estimate_xy = partial(estimate_by_network, "xy")
+estimate_none = partial(estimate_by_network, "none")
+# Rivals, from pairs or from `options.known`: Tseng et al., Yang et al., a round Gaussian per depth.
+estimate_tseng = partial(estimate_by_network, "tseng")
+estimate_yang = partial(estimate_by_network, "yang")
+estimate_gaussian = partial(estimate_by_network, "gaussian")
+
+
 def prepare_captures(captures: Captures, magnification: float, evens_light: bool) -> tuple[Captures, Tensor]:
     """Pairs whose kernels are all that differs between the two pictures.
 
@@ -212,11 +143,7 @@ def prepare_captures(captures: Captures, magnification: float, evens_light: bool
 def _check(captures: Captures, options: NetworkOptions) -> None:
     if not isinstance(options, NetworkOptions):
         raise InputError("options", type(options).__name__, "NetworkOptions, or None")
-    if len(captures) == 0:
-        raise InputError("captures", "no pairs", "at least one")
-    if len(captures.focuses_m) > 1:
-        found = ", ".join(f"{one:g}" for one in captures.focuses_m.tolist())
-        raise InputError("captures.focus_m", found, "one focus distance (captures.at_focus, or estimate_each)")
+    check_pairs(captures)
     known = options.known
     if known is not None:
         wanted = (captures.channel_count, captures.kernel_px, captures.kernel_px)
@@ -278,15 +205,7 @@ def _known_loss(
 
 
 def _identify(method: str, captures: Captures, options: NetworkOptions, seed: int) -> str:
-    """A hash of what a run depends on, but for most pixels of the pictures."""
     told = {one.name: getattr(options, one.name) for one in fields(options) if one.name != "known"}
-    digest = hashlib.sha256(json.dumps([method, seed, told], sort_keys=True).encode())
-    arrays = [captures.x0_px, captures.y0_px, captures.depth_m, captures.focus_m]
-    if options.known is not None:
-        arrays += [options.known.kernels, options.known.radius, options.known.depth_m]
-    for index in sorted({0, len(captures) // 2, len(captures) - 1}):
-        pair = captures[index]
-        arrays += [pair.sharp, pair.blurred]
-    for one in arrays:
-        digest.update(one.detach().double().cpu().numpy().tobytes())
-    return digest.hexdigest()
+    known = options.known
+    arrays = () if known is None else (known.kernels, known.radius, known.depth_m)
+    return identify_run(captures, [method, seed, told], arrays)

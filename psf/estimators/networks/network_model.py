@@ -1,23 +1,17 @@
 """What networks have learned, as models of kernels."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ...channels import Channel
 from ...errors import InputError
 from ...field import PolarPSFField
 from ...models import PolarPSFModel, turn_to
-from ...provenance import Provenance
+from ..estimates import make_field, read_places, spread_places
 from .places import PlaceScale
 
-# A field has a pitch; where nobody knows the sensor's, this stands for it.
-UNKNOWN_PITCH_UM = 1.0
-# Depths may lie outside the captured ones by this share of their range in dioptres before it is said.
-SILENT_SHARE = 0.02
 # Kernels answered at once.
 AT_ONCE = 512
 
@@ -81,14 +75,12 @@ class NetworkModel(PolarPSFModel):
 
     def kernels_at(self, radius: Tensor | float, depth_m: Tensor | float) -> Tensor:
         """As `PSFModel.kernels_at`: azimuth 0, shape (N, C, K, K), float32."""
-        radius, depth_m = self._places(radius=radius, depth_m=depth_m)
-        if not bool((radius >= 0).all()):
-            raise InputError("radius", float(radius.min()), "image heights of at least 0 (1 at the sensor's corner)")
+        radius, depth_m = read_places(self.depth_range_m, radius=radius, depth_m=depth_m)
         return self._answer(self.scale.at_radius(radius, depth_m))
 
     def kernels_at_pixel(self, x_px: Tensor | float, y_px: Tensor | float, depth_m: Tensor | float) -> Tensor:
         """As `PSFModel.kernels_at_pixel`, shape (N, C, K, K), float32."""
-        x_px, y_px, depth_m = self._places(x_px=x_px, y_px=y_px, depth_m=depth_m)
+        x_px, y_px, depth_m = read_places(self.depth_range_m, x_px=x_px, y_px=y_px, depth_m=depth_m)
         places, cosine, sine = self.scale.at_pixel(x_px, y_px, depth_m)
         kernels = self._answer(places)
         return turn_to(kernels, cosine.float(), sine.float(), self.turning) if self.is_turned else kernels
@@ -117,51 +109,19 @@ class NetworkModel(PolarPSFModel):
         if self.scale.inputs == "xy":
             expected = "a model with polar symmetry: a field stores image heights, this one knows of pixels"
             raise InputError("to_field", f"method {self.method!r}", expected)
-        depths, heights = (torch.as_tensor(one, dtype=torch.float64).reshape(-1) for one in (depths_m, radii))
-        shape = (len(depths), len(heights))
-        depth, radius = depths[:, None].expand(shape).reshape(-1), heights.expand(shape).reshape(-1)
-        kernels = self.kernels_at(radius, depth)
+        depths, heights, depth, radius = spread_places(depths_m, radii)
         powers = torch.stack((heights**2, heights**4), 1)
-        fall = torch.exp(powers @ self.fall_off.double().T).float()
-        known = pitch_um or self.pitch_um
-        told = {"pitch": "given" if known else f"unknown, {UNKNOWN_PITCH_UM:g} um stands for it"}
-        names = "RGB" if self.channel_count == 3 else [str(n) for n in range(self.channel_count)]
-        return PolarPSFField(
-            kernels=kernels.reshape(*shape, *kernels.shape[1:]),
-            transmission=fall.expand(*shape, self.channel_count).contiguous(),
-            lost=torch.zeros((*shape, self.channel_count)),
-            depths_m=depths.float(),
-            radii=heights.float(),
+        return make_field(
+            self.kernels_at(radius, depth),
+            depths,
+            heights,
+            torch.exp(powers @ self.fall_off.double().T),
             image_shape_px=self.image_shape_px,
-            pitch_um=float(known or UNKNOWN_PITCH_UM),
-            channels=tuple(Channel(name) for name in names),
+            pitch_um=pitch_um or self.pitch_um,
             focus_m=self.focus_m,
             magnification=self.magnification,
-            provenance=Provenance(lens="estimated", source="photographs", arguments={"method": self.method, **told}),
+            method=self.method,
         )
-
-    def _places(self, **places: Tensor | float) -> list[Tensor]:
-        found = {
-            name: torch.as_tensor(one, dtype=torch.float64).detach().cpu().reshape(-1) for name, one in places.items()
-        }
-        depth = found["depth_m"]
-        if not bool((depth > 0).all()):
-            raise InputError("depth_m", float(depth[~(depth > 0)][0]), "depths above 0 m (inf is allowed)")
-        for name, values in found.items():
-            if name != "depth_m" and not bool(values.isfinite().all()):
-                raise InputError(name, "a value that is not finite", "finite values")
-        nearest, farthest = self.depth_range_m
-        slack = SILENT_SHARE * (1 / nearest - 1 / farthest) + 1e-9
-        outside = (1 / depth > 1 / nearest + slack) | (1 / depth < 1 / farthest - slack)
-        if bool(outside.any()):
-            text = f"depth {float(depth[outside][0]):g} m is outside the captured {nearest:g} to {farthest:g} m"
-            warnings.warn(f"{text}: the nearest captured depth answers", stacklevel=3)
-        found["depth_m"] = depth.clamp(nearest, farthest)
-        try:
-            return list(torch.broadcast_tensors(*found.values()))
-        except RuntimeError as error:
-            lengths = ", ".join(f"{len(one)} of {name}" for name, one in found.items())
-            raise InputError("places", lengths, "the same number of each") from error
 
     def _answer(self, places: Tensor) -> Tensor:
         with torch.no_grad():

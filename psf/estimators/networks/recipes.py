@@ -50,13 +50,13 @@ class Recipe:
     known_loss: str = "l1"
 
 
-_UNET_TRAINING = Training(1600, 8, 2e-3)
+_UNET_TRAINING = Training(2400, 8, 4e-3)
 
 RECIPES: dict[str, Recipe] = {
-    "psfnet": Recipe("unet", "ih", True, 16, _UNET_TRAINING, _UNET_TRAINING),
-    "ih": Recipe("unet", "ih", True, 16, _UNET_TRAINING, _UNET_TRAINING),
-    "xy": Recipe("unet", "xy", False, 16, _UNET_TRAINING, _UNET_TRAINING),
-    "none": Recipe("unet", "none", False, 16, _UNET_TRAINING, _UNET_TRAINING),
+    "psfnet": Recipe("unet", "ih", True, 8, _UNET_TRAINING, _UNET_TRAINING),
+    "ih": Recipe("unet", "ih", True, 8, _UNET_TRAINING, _UNET_TRAINING),
+    "xy": Recipe("unet", "xy", False, 8, _UNET_TRAINING, _UNET_TRAINING),
+    "none": Recipe("unet", "none", False, 8, _UNET_TRAINING, _UNET_TRAINING),
     "tseng": Recipe("upsampling", "ih", True, 256, Training(1600, 16, 1e-3), Training(1600, 32, 1e-3)),
     "yang": Recipe("perceptron", "ih", True, 256, Training(3500, 16, 1e-3), Training(6000, 128, 1e-3)),
     "gaussian": Recipe("gaussian", "none", False, 0, Training(600, 16, 5e-2), Training(1, 1, 1.0)),

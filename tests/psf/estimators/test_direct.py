@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from psf import Captures
+from psf.discs import disc_overlap
 from psf.errors import InputError
 from psf.estimators import DirectOptions, direct, estimate_direct
+from psf.estimators.networks.losses import blur_patches
+from psf.patterns import make_dead_leaves
 from psf.threads import limit_threads
 
 TINY = DirectOptions(cells=5, radius_nodes=2, depth_nodes=3)
@@ -45,6 +48,42 @@ def test_shifts_along_the_radius_are_found_to_a_tenth_of_a_pixel(model):
     centroid = (model.kernels_at(radius, 1 / dioptre)[:, 0].sum(-2) * offset).sum(-1)
     # Discs lie 0.6 px outwards at the corner, in proportion to image height.
     assert float((centroid - 0.6 * radius).square().mean().sqrt()) < 0.1
+
+
+def ring_kernel(dioptre: float) -> torch.Tensor:
+    """Rays of a lens with spherical aberration, out of focus towards the side where they gather in a ring."""
+    ray = ((torch.arange(400, dtype=torch.float64) + 0.5) / 400).sqrt()
+    turn = 2 * torch.pi * torch.arange(256, dtype=torch.float64) / 256
+    off = (3 * dioptre) * ray - 5 * ray**3
+    places = torch.stack((off[:, None] * turn.sin(), off[:, None] * turn.cos()), -1).reshape(-1, 2)
+    edges = torch.arange(16, dtype=torch.float64) - 7.5
+    light = torch.histogramdd(places, [edges, edges]).hist
+    return light / light.sum()
+
+
+def test_rings_of_spherical_aberration_out_of_focus_are_recovered():
+    numbers = torch.Generator().manual_seed(3)
+    dioptres = torch.linspace(1.5, 3.0, 9, dtype=torch.float64).repeat(2)
+    sharp = torch.stack([make_dead_leaves((62, 62), generator=numbers)[0] for _ in dioptres])[:, None].double()
+    truth = torch.stack([ring_kernel(float(one)) for one in dioptres])
+    blurred = blur_patches(sharp, truth[:, None])
+    sharp, blurred = (
+        one + 0.005 * torch.randn(one.shape, generator=numbers, dtype=one.dtype) for one in (sharp, blurred)
+    )
+    x0, y0 = (torch.randint(0, most, (18,), generator=numbers) for most in (152, 102))
+    captures = Captures.from_arrays(sharp, blurred, x0, y0, 1 / dioptres, (150, 200), 15, 0.5)
+    model = estimate_direct(captures, DirectOptions(cells=21, radius_nodes=2))
+    found = model.kernels_at(torch.full((9,), 0.5), 1 / dioptres[:9])[:, 0].double()
+    missed = 0.5 * (found - truth[:9]).abs().sum((-2, -1))
+    # Even discs of the best radius have a quarter of the light in the wrong place where there are rings.
+    radii = torch.linspace(0.6, 7, 60, dtype=torch.float64)
+    discs = disc_overlap(radii, torch.zeros(60, 2, dtype=torch.float64), 15)
+    discs = discs / discs.sum((-2, -1), keepdim=True)
+    even = 0.5 * (discs[:, None] - truth[:9]).abs().sum((-2, -1)).amin(0)
+    assert float(missed[3:].mean()) < 0.5 * float(even[3:].mean())
+    # Brightest 4 and 5 px from a middle that has a quarter of that.
+    assert int(found[-1, 7, 7:].argmax()) in (4, 5)
+    assert float(found[-1, 6:9, 6:9].mean() / found[-1, 7, 7:].max()) < 0.4
 
 
 def test_noise_is_found(model):

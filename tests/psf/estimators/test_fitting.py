@@ -1,7 +1,7 @@
 import torch
 
 from psf.estimators import taps
-from psf.estimators.fitting import find_areas, fit_kernels, start_fit, taps_side
+from psf.estimators.fitting import find_areas, fit_kernels, start_fit
 from psf.estimators.normal_equations import View, add_pair, empty_sums, lay_out
 from psf.estimators.priors import Strengths
 
@@ -36,7 +36,3 @@ def test_gain_and_fall_off_are_found_beside_the_kernels(captures):
 def test_areas_are_those_of_the_core_and_larger_outside():
     cells = find_areas(View(9, 9, 4), torch.tensor([0.0, 1.0], dtype=F64), torch.tensor([1.0], dtype=F64))
     torch.testing.assert_close(cells, torch.ones(2, taps.count_taps(9)))
-
-
-def test_a_side_is_known_by_its_folded_cells():
-    assert [taps_side(taps.count_taps(side)) for side in (1, 9, 25)] == [1, 9, 25]

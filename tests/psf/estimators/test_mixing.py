@@ -1,6 +1,6 @@
 import torch
 
-from psf.estimators.mixing import find_cell, mix_depths, mix_places
+from psf.estimators.mixing import EvenMixing, find_cell, mix_depths, mix_places
 
 F64 = torch.float64
 
@@ -32,3 +32,15 @@ def test_places_beyond_the_ends_take_the_end():
     low, share = find_cell(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.0, 9.0]))
     assert low.tolist() == [0, 1]
     assert share.tolist() == [0, 1]
+
+
+def test_even_mixing_makes_mirror_images_and_its_transpose_does_as_well():
+    g = torch.Generator().manual_seed(0)
+    mixing = EvenMixing(torch.tensor([1, 2]), torch.tensor([0, 1]), torch.tensor([1.0, 0.5], dtype=F64), 2, 3)
+    x, y = torch.rand(3, 6, generator=g, dtype=F64), torch.rand(2, 6, generator=g, dtype=F64)
+    found = mixing.apply(x)
+    assert torch.equal(found, mixing.mirror(found))
+    torch.testing.assert_close(
+        found[1, :3], 0.5 * torch.stack((0.5 * (x[2, 0] + x[2, 2]), x[2, 1], 0.5 * (x[2, 0] + x[2, 2])))
+    )
+    torch.testing.assert_close((found * y).sum(), (x * mixing.transpose(y, 3)).sum())

@@ -9,6 +9,7 @@ from psf.estimators.normal_equations import (
     HEIGHT_STEPS,
     View,
     add_pair,
+    count_pixels,
     empty_sums,
     group_depths,
     lay_out,
@@ -91,3 +92,28 @@ def test_drawn_pixels_are_the_same_for_the_same_seed():
         found.append(sums)
     assert float(found[0].weight.sum()) == pytest.approx(20)
     assert torch.equal(found[0].gram, found[1].gram)
+
+
+def test_pixels_are_counted_by_image_height():
+    captures = small()
+    counts = count_pixels(captures, 10)
+    assert float(counts.sum()) == 3 * 14 * 14
+    radius = torch.cat([captures.radius(n).reshape(-1) for n in range(3)])
+    assert float(counts[3]) == float(((radius >= 0.3) & (radius < 0.4)).sum())
+
+
+def test_pixels_of_rare_image_heights_are_drawn_more_often():
+    captures, view, radii = small(), View(5, 5, 2), torch.tensor([0.0, 1.0], dtype=F64)
+    layout = lay_out(captures, radii, 10, view)
+    counts = torch.ones(10, dtype=F64)
+    # As if the other pairs were full of the inner heights of pair 2.
+    split = int(10 * usable_pixels(captures, 2, view)[2].median())
+    counts[: split + 1] = 1e6
+    squares = []
+    for given in (None, counts):
+        sums = empty_sums(layout, 3)
+        options = {"pixel_counts": given, "generator": torch.Generator().manual_seed(5)}
+        add_pair(sums, captures, 2, 0, view, most_pixels=20, **options)
+        assert float(sums.weight.sum()) == pytest.approx(20)
+        squares.append(float(sums.squares[:, 0].sum()))
+    assert squares[1] > 1.2 * squares[0]

@@ -48,3 +48,13 @@ def test_one_depth_has_one_node():
     kernels, radius, dioptre, _ = discs()
     moments = sizing.fit_moments(kernels, radius, dioptre, torch.ones_like(radius), SIDE)
     assert sizing.place_nodes(moments, torch.tensor([1.5], dtype=F64), 40).tolist() == [1.5]
+
+
+def test_sizes_stay_as_they_are_where_too_little_is_seen():
+    kernels, radius, dioptre, _ = discs()
+    moments = sizing.fit_moments(kernels, radius, dioptre, torch.ones_like(radius), SIDE, reach=0.7)
+    depth = torch.tensor([3.0, 3.0], dtype=F64)
+    centroid, variance = moments.at(torch.tensor([0.7, 1.0], dtype=F64), depth)
+    assert torch.equal(variance[0], variance[1])
+    # Centroids go on in proportion to image height.
+    torch.testing.assert_close(centroid[1], centroid[0] / 0.7)

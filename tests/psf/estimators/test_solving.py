@@ -34,16 +34,6 @@ def test_a_kernel_with_empty_taps_is_found():
     assert (found - truth).abs().max() < 1e-3
 
 
-def test_a_check_may_stop_the_search():
-    quadratic, prior, start, _, _ = make()
-
-    def stop() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        solve(quadratic, prior, start, SIDE, check=stop)
-
-
 def test_blocks_are_inverted_with_their_springs():
     g = torch.Generator().manual_seed(1)
     root = torch.randn(2, 6, 6, generator=g)
