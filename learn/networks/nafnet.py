@@ -149,10 +149,10 @@ class NAFNet(nn.Module):
         """
         colours, count = self.config.out_planes, self.config.candidates
         restored = found[:, :colours] + planes[:, :colours]
-        if count == 0:
-            return restored
-        changes = planes[:, -count * colours :].unflatten(1, (count, colours))
-        return restored + (found[:, colours:, None] * changes).sum(1)
+        if count > 0:
+            changes = planes[:, -count * colours :].unflatten(1, (count, colours))
+            restored = restored + (found[:, colours:, None] * changes).sum(1)
+        return restored
 
     def check_planes(self, planes: Tensor, box_cells: int | None = None) -> None:
         """Refuse what the network cannot take; planes are (B, in_planes, H, W)."""
