@@ -3,6 +3,11 @@
 import os
 from pathlib import Path
 
+# Before torch is loaded: its threads sleep while they wait. Spinning, two of them take minutes for what takes seconds
+# as soon as anything else runs on the machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 import hypothesis
 import pytest
 import torch

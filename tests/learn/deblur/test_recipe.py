@@ -52,7 +52,7 @@ def test_the_shipped_recipes_are_what_they_are_called(root):
     [
         ("{", "text that is not JSON"),
         ("[]", "recipe: found list, expected an object"),
-        ('{"networks": "tiny"}', "recipe.networks: found a name that is not known, expected distance.*network"),
+        ('{"networks": "tiny"}', "recipe.networks: found a name that is not known, expected choosing.*network"),
         ('{"network": "large"}', "recipe.network: found 'large'"),
         ('{"network": 3}', "recipe.network: found int"),
         ('{"network": {"in_planes": 6}}', "recipe.network.in_planes: found a name that is not known"),
