@@ -163,6 +163,16 @@ def spread_field(field: PolarPSFField, spread_px: float) -> PolarPSFField:
     return replace(field, kernels=kernels.reshape(field.kernels.shape))
 
 
+def know_field(field: PolarPSFField, transmission: str) -> PolarPSFField:
+    """A lens as restorers know it: with its losses only where the photographs to restore have them.
+
+    Args:
+        field: The field.
+        transmission: How samples were made (`learn.variants.Transmission`): only of "input" must losses be undone.
+    """
+    return field if transmission == "input" else replace(field, transmission=torch.ones_like(field.transmission))
+
+
 def _mix_rows(values: Tensor, nodes: Tensor, places: Tensor) -> Tensor:
     """Rows (N, M) between ascending nodes (N,), linear, at places (P,): shape (P, M); the ends beyond them."""
     if len(nodes) == 1:

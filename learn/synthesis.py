@@ -39,6 +39,7 @@ from .patch_optics import (
     FieldExtent,
     find_blur_px,
     find_radii,
+    know_field,
     measure_extent,
     restrict_radii,
     spread_field,
@@ -81,9 +82,7 @@ class Synthesis:
     def known_field(self) -> PolarPSFField | None:
         """The lens as a restorer knows it: not perturbed, and with its losses only where samples have them."""
         field = self.camera.field
-        if field is None or self.settings.transmission == "input":
-            return field
-        return replace(field, transmission=torch.ones_like(field.transmission))
+        return None if field is None else know_field(field, self.settings.transmission)
 
     def varied(self, **changes: Any) -> "Synthesis":
         """The same scenes with other settings, as `SynthesisSettings.changed` takes them."""

@@ -11,7 +11,7 @@ its target is: developed from all its colours, a result that amplifies noise los
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,7 @@ from render.demosaicing import Method as Demosaicing
 
 from ..field_files import hash_field
 from ..networks import NAFNet, find_box, load_network
-from ..patch_optics import FieldExtent, find_radii, measure_extent, restrict_radii, trim_field
+from ..patch_optics import FieldExtent, find_radii, know_field, measure_extent, restrict_radii, trim_field
 from ..restorers import (
     PolyBlur,
     RidgeBank,
@@ -113,10 +113,8 @@ def know_lens(
     """
     if field.kernels.dtype != torch.float32:
         raise InputError("know_lens(field)", field.kernels.dtype, "a field in single precision, torch.float32")
-    clear = field if transmission == "input" else replace(field, transmission=torch.ones_like(field.transmission))
-    return KnownLens(
-        extent=measure_extent(clear), name=field.provenance.lens, sha256=hash_field(field), pattern=pattern, note=note
-    )
+    seen = measure_extent(know_field(field, transmission))
+    return KnownLens(extent=seen, name=field.provenance.lens, sha256=hash_field(field), pattern=pattern, note=note)
 
 
 def make_input(name: str = "input") -> Method:

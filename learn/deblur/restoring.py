@@ -25,6 +25,7 @@ from render.developing import SQUARE, turn_upright
 
 from ..lens_planes import check_kernels, find_variance, make_lens_planes
 from ..networks import NAFNet, find_box, load_network
+from ..patch_optics import know_field
 from ..samples import find_heights, make_planes
 from ..tiles import HALO_CELLS, TILE_CELLS, run_tiled
 from ..variants import COLOURS
@@ -124,9 +125,7 @@ def open_restorer(
     if notes.settings.deconvolved_dpt:
         if field is None:
             raise InputError(f"{path}: planes", "deconvolved ones", "the field of the lens to make them with (--field)")
-        check_kernels(field)
-        if notes.settings.transmission != "input":
-            field = replace(field, transmission=torch.ones_like(field.transmission))
+        field = know_field(check_kernels(field), notes.settings.transmission)
     return Restorer(network=saved.network, notes=notes, source=source, field=field)
 
 
