@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from render.framing import mirror_index
+from psf.reading import mirror_index
 
 
 class Segment(NamedTuple):

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from .capture_measures import PairMeasures, cut_tiles, measure_pair
-from .captures import Captures, PairSource
+from .captures import Captures, PairSource, Patches
 from .errors import InputError
+from .reading import read_matrix
 
 # Powers of the radius in the fall-off, even as a lens of revolution wants them.
 POWERS = (2, 4)
@@ -24,8 +25,8 @@ SQUARES = 2
 LEAST_SPAN = 0.2
 # Standard errors that it must differ from none by, in the corner.
 SURE = 4.0
-# B-splines of this order read the sharp picture between its pixels.
-SPLINE = 5
+# Places this near a pixel are on it.
+NEAR = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +163,7 @@ def magnify_captures(captures: Captures, magnification: float) -> Captures:
         # Places p of the scaled picture are read at p / m, which must lie inside the old one.
         before = (first * (magnification - 1)).clamp_min(0).max()
         after = (last * (1 - magnification)).clamp_min(0).max()
-        cuts.append((math.ceil(float(before) - 1e-9), math.ceil(float(after) - 1e-9)))
+        cuts.append((math.ceil(float(before) - NEAR), math.ceil(float(after) - NEAR)))
     (left, right), (top, bottom) = cuts
     shape = (captures.shape_px[0] - top - bottom, captures.shape_px[1] - left - right)
     if min(shape) < 1:
@@ -181,31 +182,62 @@ class _Magnified:
     shape: tuple[int, int]
 
     def read_pair(self, row: int) -> tuple[Tensor, Tensor]:
-        from scipy import ndimage
-
         pair = self.captures[row]
         (top, left), (height, width) = self.corner, self.shape
-        half, more = pair.kernel_px // 2, pair.kernel_px - 1
-        step = 1 / self.magnification
-        offset = []
-        for first, cut, side in (
-            (float(pair.y0_px), top, pair.image_shape_px[0]),
-            (float(pair.x0_px), left, pair.image_shape_px[1]),
-        ):
-            start, centre = first - half, (side - 1) / 2
-            offset.append(centre + (start + cut - centre) * step - start)
-        shape = (height + more, width + more)
-        matrix = [[step, 0.0], [0.0, step]]
-        scaled = [
-            torch.from_numpy(
-                ndimage.affine_transform(
-                    plane.double().cpu().numpy(), matrix, offset, shape, order=SPLINE, mode="mirror"
-                )
-            )
-            for plane in pair.sharp
-        ]
+        scaled, (first_row, first_column) = scale_sharp(pair, self.magnification)
+        rows, columns = (
+            slice(cut - first, cut - first + side + pair.kernel_px - 1)
+            for cut, first, side in ((top, first_row, height), (left, first_column, width))
+        )
         blurred = pair.blurred[:, top : top + height, left : left + width]
-        return torch.stack(scaled).to(pair.sharp), blurred
+        return scaled[:, rows, columns].to(pair.sharp), blurred
+
+
+def scale_sharp(pair: Patches, magnification: float) -> tuple[Tensor, tuple[int, int]]:
+    """A pair's sharp picture scaled about the sensor's centre, what was at p now at m p.
+
+    Args:
+        pair: One pair.
+        magnification: m, above 0.
+
+    Returns:
+        All pixels of the sensor that the picture then covers, shape (C, H, W), float64, and their first row and column
+        as `pair.sharp` counts them, negative where the scaled picture begins before it.
+    """
+    picture = pair.sharp.detach().double().cpu()
+    if magnification == 1:
+        return picture, (0, 0)
+    firsts, matrices = [], []
+    for axis, first_px in ((0, pair.y0_px), (1, pair.x0_px)):
+        size = picture.shape[1 + axis]
+        first, count, place = find_scaled(
+            float(first_px), pair.kernel_px, size, pair.image_shape_px[axis], magnification
+        )
+        firsts.append(first)
+        matrices.append(read_matrix(place + torch.arange(count, dtype=torch.float64) / magnification, size))
+    return matrices[0] @ picture @ matrices[1].mT, (firsts[0], firsts[1])
+
+
+def find_scaled(
+    first_px: float, kernel_px: int, size: int, sensor_px: int, magnification: float
+) -> tuple[int, int, float]:
+    """Which pixels along an axis a scaled sharp picture covers.
+
+    Args:
+        first_px: Where on the sensor the blurred picture begins.
+        kernel_px: Side K; the sharp picture begins half of it before.
+        size: Of the sharp picture.
+        sensor_px: Of the sensor, whose centre stays where it is.
+        magnification: Above 0.
+
+    Returns:
+        The first of them as the unscaled picture counts, how many, and where in the unscaled picture that first lies.
+    """
+    begin = first_px - kernel_px // 2
+    centre = (sensor_px - 1) / 2 - begin
+    first = math.ceil(centre * (1 - magnification) - NEAR)
+    last = math.floor(centre + (size - 1 - centre) * magnification + NEAR)
+    return first, max(last - first + 1, 0), centre + (first - centre) / magnification
 
 
 def _changed(captures: Captures, source: PairSource) -> Captures:

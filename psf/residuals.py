@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .capture_levels import scale_sharp
 from .captures import Captures, Patches
 from .convolve import convolve_image
 from .errors import InputError
@@ -141,31 +142,19 @@ def _cut_middle(pair: Patches) -> Patches:
 
 def _scale(pair: Patches, magnification: float) -> tuple[Tensor, tuple[slice, slice]]:
     """The sharp picture scaled about the sensor's centre, and which pixels of the blurred one it suffices for."""
-    picture = pair.sharp.detach().double().cpu()
-    height, width = pair.blurred.shape[-2:]
-    if magnification == 1:
-        return picture, (slice(None), slice(None))
-    half = pair.kernel_px // 2
-    places, inside = [], []
-    for first, count, of in (
-        (float(pair.y0_px), height, pair.image_shape_px[0]),
-        (float(pair.x0_px), width, pair.image_shape_px[1]),
-    ):
-        last = count + 2 * half - 1
-        place = torch.arange(last + 1, dtype=torch.float64)
-        centre = (of - 1) / 2 - (first - half)
-        place = centre + (place - centre) / magnification
-        places.append(2 * place / max(last, 1) - 1)
+    scaled, firsts = scale_sharp(pair, magnification)
+    picture, inside = scaled.new_zeros(pair.sharp.shape), []
+    ranges = []
+    for axis, first in zip((1, 2), firsts, strict=True):
+        begin, end = max(first, 0), min(first + scaled.shape[axis], picture.shape[axis])
         # A pixel needs the sharp picture half a kernel around it.
-        ends = ((place[:count] >= 0) & (place[2 * half :] <= last)).nonzero()[:, 0]
-        inside.append(slice(int(ends[0]), int(ends[-1]) + 1) if len(ends) else slice(0, 0))
-    grid = torch.stack(torch.meshgrid(places[0], places[1], indexing="ij")[::-1], -1)[None]
-    scaled = torch.nn.functional.grid_sample(
-        picture[None], grid, mode="bicubic", padding_mode="border", align_corners=True
-    )[0]
-    if inside[0].start == inside[0].stop or inside[1].start == inside[1].stop:
+        inside.append(slice(begin, max(end - pair.kernel_px + 1, begin)))
+        ranges.append((slice(begin, end), slice(begin - first, end - first)))
+    if any(one.start == one.stop for one in inside):
         raise InputError("magnification", magnification, "a scale at which pairs still overlap")
-    return scaled, (inside[0], inside[1])
+    (rows, own_rows), (columns, own_columns) = ranges
+    picture[:, rows, columns] = scaled[:, own_rows, own_columns]
+    return picture, (inside[0], inside[1])
 
 
 def _fit_light(told: Tensor, seen: Tensor) -> Tensor:

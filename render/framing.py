@@ -7,14 +7,12 @@ import torch
 from torch import Tensor
 
 from psf import InputError, PolarPSFField
+from psf.reading import mirror_index, weigh_sinc
 
 PADDINGS = ("reflect", "replicate", "zeros", "circular")
 Reading = Literal["sinc", "cubic"]
 # Free parameter of the cubic through the samples; -1/2 is Catmull-Rom, exact for parabolas.
 CUBIC = -0.5
-# Samples on either side of a place that the windowed sinc weighs. Half way between samples it leaves 0.996 of a wave of
-# 4 px and 0.97 of one of 2.5 px; the cubic 0.88 and 0.45.
-LOBES = 6
 
 
 def place_window(
@@ -127,20 +125,6 @@ def magnify(
     return image, depth_m
 
 
-def weigh_sinc(part: Tensor) -> Tensor:
-    """How much each sample around a place counts, by a sinc windowed with its own main lobe (Lanczos).
-
-    Args:
-        part: How far places lie behind a sample, 0 to 1, shape (N,).
-
-    Returns:
-        Of the samples from 1 - LOBES to LOBES, shape (2 LOBES, N); their sum is 1.
-    """
-    distance = torch.arange(1 - LOBES, LOBES + 1, dtype=part.dtype, device=part.device)[:, None] - part
-    shares = torch.sinc(distance) * torch.sinc(distance / LOBES)
-    return shares / shares.sum(0)
-
-
 def _cubic_weights(part: Tensor) -> Tensor:
     """Shares (4, N) of the samples at -1, 0, 1, 2 for places `part` (N,) in 0..1 (Keys 1981, eq. 4)."""
     a, t, u = CUBIC, part, 1 - part
@@ -148,22 +132,6 @@ def _cubic_weights(part: Tensor) -> Tensor:
     left = (a + 2) * t**3 - (a + 3) * t**2 + 1
     right = (a + 2) * u**3 - (a + 3) * u**2 + 1
     return torch.stack((far_left, left, right, far_right))
-
-
-def mirror_index(index: Tensor, size: int) -> Tensor:
-    """Samples that stand for those outside: -1 is 1, `size` is `size` - 2, as often as needed.
-
-    Args:
-        index: Whole numbers, any shape.
-        size: Samples of the row.
-
-    Returns:
-        0 to `size` - 1, of the same shape.
-    """
-    if size == 1:
-        return torch.zeros_like(index)
-    folded = index % (2 * size - 2)
-    return torch.minimum(folded, 2 * size - 2 - folded)
 
 
 def _pad_index(index: Tensor, size: int, padding: str) -> tuple[Tensor, Tensor]:

@@ -24,8 +24,8 @@ from torch.nn import functional
 
 from psf import InputError, PolarPSFField
 from psf.metrics import find_rms_radius_px
+from psf.reading import LOBES, mirror_index, read_matrix
 from psf.threads import limit_threads
-from render.framing import LOBES, weigh_sinc
 
 from ..field_files import hash_field
 from .alignment import find_aligned
@@ -121,7 +121,7 @@ class CostVolume:
             kernels = self._read_kernels(stack, part)
             for m, (top, left) in enumerate(part):
                 rows, columns = (
-                    _mirror(torch.arange(start - self._halo_px, start - self._halo_px + size), side)
+                    mirror_index(torch.arange(start - self._halo_px, start - self._halo_px + size), side)
                     for start, side in ((top, height), (left, width))
                 )
                 light = pictures[..., rows[:, None], columns[None, :]]
@@ -165,9 +165,10 @@ class CostVolume:
             even = picture / share.clamp_min(1e-3)
             if field.magnification != 1:
                 down, across = (
-                    _make_resampling(side, field.magnification, (sensor - 1) / 2 - start).to(even)
-                    for side, sensor, start in zip(
-                        (height, width), stack.image_shape_px, stack.window_px[::-1], strict=True
+                    read_matrix(middle + (torch.arange(side) - middle) * field.magnification, side).to(even)
+                    for side, middle in (
+                        (height, (stack.image_shape_px[0] - 1) / 2 - stack.window_px[1]),
+                        (width, (stack.image_shape_px[1] - 1) / 2 - stack.window_px[0]),
                     )
                 )
                 even = down @ even @ across.T
@@ -293,23 +294,6 @@ def _make_waves(side: int, size: int, scale: float) -> Tensor:
     place = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
     angle = -2 * math.pi * frequency[:, None] * place
     return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
-
-
-def _make_resampling(side: int, scale: float, centre: float) -> Tensor:
-    """Matrix (side, side) that reads a line at `scale` times each place from its centre, by a windowed sinc."""
-    place = torch.arange(side, dtype=torch.float64)
-    read = centre + (place - centre) * scale
-    first = read.floor()
-    taps = first[:, None] + torch.arange(1 - LOBES, LOBES + 1)
-    weight = weigh_sinc(read - first).T.contiguous()
-    matrix = torch.zeros((side, side), dtype=torch.float64)
-    return matrix.scatter_add_(1, _mirror(taps.long(), side), weight)
-
-
-def _mirror(index: Tensor, side: int) -> Tensor:
-    """Places beyond the ends, mirrored; any distance."""
-    index = index.remainder(2 * side)
-    return torch.minimum(index, 2 * side - 1 - index)
 
 
 def _make_taper(size: int, edge_px: int) -> Tensor:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from psf import InputError, PolarPSFField
 from psf.metrics import find_rms_radius_px
+from psf.reading import LOBES
 from psf.turning import polar_place
 from render import depth_blend, focal_stack, layered, pixelwise
 from render.camera_steps import cut_margin, surround_field
-from render.framing import LOBES
 from render.stacks import Renderer, find_middle
 
 from ..patch_optics import FieldExtent, find_radii, measure_extent, trim_field

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..capture_levels import find_scaled, scale_sharp
 from ..captures import Captures
 from ..errors import InputError
 from ..turning import polar_place
@@ -126,7 +127,7 @@ def usable_pixels(captures: Captures, index: int, view: View) -> tuple[Tensor, .
         ascending in image height.
     """
     height, width = captures.shape_px
-    half = captures.kernel_px // 2
+    (_, columns), (_, rows) = _find_scaled(captures, index, view)
     row, col = torch.meshgrid(
         torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64), indexing="ij"
     )
@@ -136,11 +137,10 @@ def usable_pixels(captures: Captures, index: int, view: View) -> tuple[Tensor, .
     )
     whole = make_places(captures, index, view, (col, row, radius, cosine, sine)).double()
     # Cells' squares are not turned: what of them leaves the picture at a corner meets its edge's light.
-    reach = (whole[:, 7] + whole[:, 4].abs() - 0.5)[:, None].expand(-1, 2)
-    across = cosine.abs() * reach[:, 0] + sine.abs() * reach[:, 1]
-    down = sine.abs() * reach[:, 0] + cosine.abs() * reach[:, 1]
+    reach = whole[:, 7] + whole[:, 4].abs() - 0.5
+    margin = (cosine.abs() + sine.abs()) * reach
     x, y = whole[:, 0], whole[:, 1]
-    inside = (x >= across) & (x <= width - 1 + 2 * half - across) & (y >= down) & (y <= height - 1 + 2 * half - down)
+    inside = (x >= margin) & (x <= columns - 1 - margin) & (y >= margin) & (y <= rows - 1 - margin)
     order = radius[inside].sort(stable=True).indices
     return tuple(one[inside][order] for one in (col, row, radius, cosine, sine))
 
@@ -252,17 +252,23 @@ def empty_sums(layout: Layout, pairs: int) -> Sums:
 
 
 def make_places(captures: Captures, index: int, view: View, pixels: tuple[Tensor, ...]) -> Tensor:
-    """What `row_loops.read_rows` takes, shape (P, 8), float32."""
+    """What `row_loops.read_rows` takes of the scaled sharp picture, shape (P, 8), float32."""
     col, row, radius, cosine, sine = pixels
     half = captures.kernel_px // 2
-    height, width = captures.image_shape_px
-    # What lands at p on the blurred picture stands at p / magnification on the sharp one.
-    right = captures.x0_px[index].double() + col - (width - 1) / 2
-    down = captures.y0_px[index].double() + row - (height - 1) / 2
-    smaller = 1 / view.magnification - 1
-    x, y = col + half + right * smaller, row + half + down * smaller
+    (left, _), (top, _) = _find_scaled(captures, index, view)
+    x, y = col + half - left, row + half - top
     cells = view.cells_at(radius, (1 / captures.depth_m[index].double()).expand(len(radius)))
     return torch.cat((torch.stack((x, y, cosine, sine), 1), cells), 1).float()
+
+
+def _find_scaled(captures: Captures, index: int, view: View) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First column and number of columns of the scaled sharp picture of a pair, and the same of rows."""
+    rows, columns = (size + captures.kernel_px - 1 for size in captures.shape_px)
+    height, width = captures.image_shape_px
+    x0_px, y0_px = float(captures.x0_px[index]), float(captures.y0_px[index])
+    across = find_scaled(x0_px, captures.kernel_px, columns, width, view.magnification)
+    down = find_scaled(y0_px, captures.kernel_px, rows, height, view.magnification)
+    return across[:2], down[:2]
 
 
 def add_pair(
@@ -308,7 +314,8 @@ def add_pair(
         pixels = tuple(one[keep] for one in pixels)
     col, row, radius = pixels[:3]
     blurred = pair.blurred[channel].detach().double().cpu()[row.long(), col.long()]
-    sharp = pair.sharp[channel].detach().double().cpu()
+    # Cells read the picture's pixels as squares: they have to be the squares of the blurred picture's pixels.
+    sharp = scale_sharp(pair, view.magnification)[0][channel]
     mean = float(sharp.mean())
     picture = np.pad((sharp - mean).numpy(), row_loops.PAD, mode="edge").astype(np.float32)
     places = make_places(captures, index, view, pixels).numpy()

@@ -57,7 +57,7 @@ def test_a_sharp_picture_becomes_the_blurred_one_by_the_kernels_that_made_it():
     field = field_of()
     captures = photograph(field, size=12)
     told, inside = reblur(field, captures[0], node_px=1)
-    assert inside == (slice(None), slice(None))
+    assert inside == (slice(0, 12), slice(0, 12))
     torch.testing.assert_close(told, captures[0].blurred, atol=1e-5, rtol=0)
 
 

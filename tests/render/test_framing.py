@@ -8,7 +8,7 @@ import torch
 import psf
 from psf import InputError
 from psf.metrics import find_rms_radius_px
-from render.framing import LOBES, PADDINGS, fit_field, magnify, mirror_index, place_window, weigh_sinc
+from render.framing import PADDINGS, fit_field, magnify, place_window
 
 
 def smooth_picture(height, width, x0_px=0.0, y0_px=0.0, scale=1.0, centre=(0.0, 0.0)):
@@ -95,17 +95,6 @@ def test_a_point_moves_away_from_the_middle_of_the_sensor_by_the_scale(scale, wi
     assert (scaled - expected)[0, 0][inside].abs().max() < 1e-3
 
 
-@pytest.mark.parametrize(("wave_px", "least"), [(2.5, 0.97), (3.0, 0.99), (4.0, 0.995), (8.0, 0.997)])
-def test_fine_waves_keep_their_contrast_wherever_they_are_read(wave_px, least):
-    part = torch.linspace(0, 1, 41, dtype=torch.float64)
-    shares = weigh_sinc(part)
-    place = torch.arange(1 - LOBES, LOBES + 1, dtype=torch.float64)
-    kept = (shares * torch.exp(2j * math.pi * (place[:, None] - part) / wave_px)).sum(0)
-    assert float(kept.abs().min()) > least
-    assert float((kept - 1).abs().max()) < 0.03
-    assert torch.allclose(shares.sum(0), torch.ones_like(part))
-
-
 def test_scale_one_changes_nothing():
     image, depth_m = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(0)), torch.ones(2, 1, 5, 7)
     scaled, depth = magnify(image, depth_m, 1.0, image_shape_px=(5, 7), window=(0, 0))
@@ -176,8 +165,3 @@ def test_scales_and_paddings_that_mean_nothing_are_refused(scale, padding, words
             window=(0, 0),
             padding=padding,
         )
-
-
-def test_places_outside_a_row_are_mirrored_about_its_ends_as_often_as_needed():
-    assert mirror_index(torch.arange(-4, 8), 3).tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2, 1]
-    assert mirror_index(torch.arange(-2, 3), 1).tolist() == [0] * 5

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from learn.dfd.cost_volume import _make_resampling, _mirror, _project, open_cost_volume
+from learn.dfd.cost_volume import _project, open_cost_volume
 from learn.dfd.judged_scenes import SceneSpec, photograph_scene
 from learn.dfd.stack_settings import StackSettings
 from learn.dfd.stack_synthesis import open_stacks
@@ -89,21 +89,6 @@ def test_a_residual_is_that_of_all_pairs():
     power = torch.fft.irfft2(whole, s=(size, size)).square().sum((1, 2))
     assert torch.allclose(power.sum((-2, -1)), slow.sum((-2, -1)), rtol=1e-9)
     assert torch.allclose(fast, power[:, 8:40, 8:40], rtol=1e-3, atol=1e-3 * float(power.mean()))
-
-
-def test_resampling_reads_a_wave_where_it_should():
-    side, scale, centre = 64, 0.985, 20.0
-    place = torch.arange(side, dtype=torch.float64)
-    wave = torch.cos(2 * torch.pi * 0.2 * place)
-    read = _make_resampling(side, scale, centre) @ wave
-    wanted = torch.cos(2 * torch.pi * 0.2 * (centre + (place - centre) * scale))
-    # Twelve taps of a windowed sinc hold a fifth of a cycle per pixel to a hundredth.
-    assert (read - wanted)[8:-8].abs().max() < 0.01
-    assert torch.equal(_make_resampling(9, 1.0, 4.0).round(decimals=9), torch.eye(9, dtype=torch.float64))
-
-
-def test_places_beyond_the_ends_are_mirrored():
-    assert _mirror(torch.tensor([-2, -1, 0, 2, 3, 4, 7]), 3).tolist() == [1, 0, 0, 2, 2, 1, 1]
 
 
 @pytest.mark.parametrize(
