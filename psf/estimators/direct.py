@@ -36,6 +36,7 @@ from .fitting import fit_kernels, make_quadratic, start_fit
 from .noise import find_noise_variance
 from .normal_equations import Sums, View, add_pair, count_pixels, empty_sums, lay_out
 from .priors import Strengths
+from .scale_search import refine_magnification
 
 # Nodes of image height: kernels change faster with it than hat functions over a few nodes follow.
 MOST_RADII = 16
@@ -52,6 +53,8 @@ UNSEEN_SHARE = 0.01
 HEIGHT_COUNTS, OUTER_SHARE = 200, 0.01
 # Progress is counted in pairs read; solving takes about as long as reading this share of them.
 SOLVING_SHARE = 0.5
+# And so does looking for the image scale, where there is one to look for.
+SEARCHING_SHARE = 0.5
 # Depths are taken together until the sums fit into so many bytes; all the rest of a run takes about as much again.
 MOST_BYTES = 1_500_000_000
 # Seconds between two checkpoints, and how much longer it is than writing one.
@@ -134,18 +137,17 @@ def _estimate(
 ) -> DirectModel:
     seed = int(torch.randint(0, 2**62, (1,), generator=generator or torch.Generator().manual_seed(0)))
     count, channels = len(captures), captures.channel_count
-    total = channels * (2 * count + math.ceil(SOLVING_SHARE * count))
-    state = _Run(captures, options, seed, on_progress, total, None if checkpoint is None else Path(checkpoint), threads)
-    magnification = choose_magnification(captures, options.magnification)
+    found = choose_magnification(captures, options.magnification)
+    searched = 0
+    if found != 1 and isinstance(options.magnification, str):
+        searched = count + math.ceil(SEARCHING_SHARE * count)
+    state = _Run(captures, options, seed, on_progress, searched, checkpoint, threads)
     nodes = state.nodes
     radii = _choose_radii(captures, options)
+    magnification = _refine(state, radii, found) if searched else found
     for channel in range(len(nodes), channels):
         noise = _find_noise(captures, channel)
-        side = min(captures.kernel_px, FIRST_CELLS)
-        view = View(captures.kernel_px, side, side // 2, None, magnification)
-        moments = _find_moments(state, channel, view, radii, noise)
-        cells = options.cells or CELLS
-        view = View(captures.kernel_px, cells, round(INNER_SHARE * (cells // 2)), moments, magnification)
+        view, moments = _view_sizes(state, channel, radii, magnification, noise)
         sums = state.sum_pairs(f"{channel}", channel, view, radii, options.most_pixels)
         depths = sizing.place_nodes(moments, sums.layout.dioptres, options.depth_nodes)
         fit = fit_kernels(sums, view, start_fit(sums, depths, noise), options.strengths, rounds=2, threads=threads)
@@ -164,6 +166,32 @@ def _estimate(
         depth_range_m=(float(captures.depths_m[0]), float(captures.depths_m[-1])),
         pitch_um=captures.pitch_um,
     )
+
+
+def _refine(state: "_Run", radii: Tensor, found: float) -> float:
+    """The scale at which kernels explain the pictures best, from one that is nearly it."""
+    captures = state.captures
+    if state.magnification is None:
+        channel = captures.channel_count // 2
+        noise = _find_noise(captures, channel)
+        view, moments = _view_sizes(state, channel, radii, found, noise)
+        state.magnification = refine_magnification(
+            captures, channel, view, moments, radii, noise, seed=state.seed, threads=state.threads
+        )
+        state.keep_nodes()
+        state.step(math.ceil(SEARCHING_SHARE * len(captures)))
+    return state.magnification
+
+
+def _view_sizes(
+    state: "_Run", channel: int, radii: Tensor, magnification: float, noise: float
+) -> tuple[View, sizing.Moments]:
+    """A view whose cells are as large as a first, rough solution says that kernels are, and how large that is."""
+    kernel_px, cells = state.captures.kernel_px, state.options.cells or CELLS
+    side = min(kernel_px, FIRST_CELLS)
+    rough = View(kernel_px, side, side // 2, None, magnification)
+    moments = _find_moments(state, channel, rough, radii, noise)
+    return View(kernel_px, cells, round(INNER_SHARE * (cells // 2)), moments, magnification), moments
 
 
 def _choose_radii(captures: Captures, options: DirectOptions) -> Tensor:
@@ -217,26 +245,30 @@ class _Run:
         options: DirectOptions,
         seed: int,
         on_progress: Progress | None,
-        total: int,
-        checkpoint: Path | None,
+        searched: int,
+        checkpoint: str | os.PathLike[str] | None,
         threads: int,
     ) -> None:
         self.captures, self.options, self.seed = captures, options, seed
-        self.on_progress, self.total, self.done = on_progress, total, 0
-        self.checkpoint, self.threads = checkpoint, threads
+        per_channel = 2 * len(captures) + math.ceil(SOLVING_SHARE * len(captures))
+        self.on_progress, self.done = on_progress, 0
+        self.total = searched + captures.channel_count * per_channel
+        self.checkpoint, self.threads = None if checkpoint is None else Path(checkpoint), threads
         self.identity = ""
         self.kept: dict[str, Any] = {}
         # Of the channels that are done.
         self.nodes: list[NodeKernels] = []
-        if checkpoint is not None:
+        # None as long as it is looked for.
+        self.magnification: float | None = None
+        if self.checkpoint is not None:
             self.identity = identify_run(captures, [seed, asdict(options)])
-            if checkpoint.is_file():
-                self.kept = _load(checkpoint)
+            if self.checkpoint.is_file():
+                self.kept = _load(self.checkpoint)
                 if self.kept.get("identity") != self.identity:
                     expected = "one of these captures with these options, or no file"
-                    raise InputError(str(checkpoint), "the checkpoint of another estimate", expected)
-                self.nodes = list(self.kept["nodes"])
-                self.step(total * len(self.nodes) // captures.channel_count)
+                    raise InputError(str(self.checkpoint), "the checkpoint of another estimate", expected)
+                self.nodes, self.magnification = list(self.kept["nodes"]), self.kept["magnification"]
+                self.step(len(self.nodes) * per_channel + (0 if self.magnification is None else searched))
 
     def step(self, steps: int) -> None:
         self.done += steps
@@ -300,7 +332,8 @@ class _Run:
         if self.checkpoint is None:
             return
         with whole_file(self.checkpoint) as part:
-            torch.save({"identity": self.identity, "nodes": self.nodes, **kept}, part)
+            done = {"nodes": self.nodes, "magnification": self.magnification}
+            torch.save({"identity": self.identity, **done, **kept}, part)
 
 
 def _load(checkpoint: Path) -> dict[str, Any]:

@@ -175,7 +175,7 @@ def update_light(sums: Sums, fit: Fit) -> Fit:
     wanted = torch.zeros(pairs, dtype=torch.float64).index_add(0, layout.part_pair, foreseen * (powers @ slopes).exp())
     gain = torch.where((wanted > 0) & (seen > 0), seen / wanted, 1.0)
     fit = replace(fit, gain=gain, slopes=slopes)
-    return replace(fit, noise=_find_noise(sums, fit, kernels))
+    return replace(fit, noise=_find_noise(*find_left(sums, fit)))
 
 
 def _less_mean(values: Tensor, weight: Tensor, group: Tensor, groups: int) -> Tensor:
@@ -185,9 +185,11 @@ def _less_mean(values: Tensor, weight: Tensor, group: Tensor, groups: int) -> Te
     return values - mean[group]
 
 
-def _find_noise(sums: Sums, fit: Fit, kernels: Tensor) -> Tensor:
-    """Mean square of what kernels leave, by depth; depths are trusted alike unless one is worse than most."""
+def find_left(sums: Sums, fit: Fit) -> tuple[Tensor, Tensor]:
+    """Mean square of what kernels leave of the pictures, and pixels that say so, by depth, each of shape (M,)."""
     layout = sums.layout
+    slots = mix_depths(fit.dioptres, len(fit.radii), layout.slot_node, layout.dioptres[layout.slot_depth])
+    kernels = slots.apply(fit.kernels.double())
     depths = len(layout.dioptres)
     pair, slot = layout.part_pair, layout.part_slot
     gains, mean = _gains(sums, fit), sums.pair_mean[pair]
@@ -200,7 +202,12 @@ def _find_noise(sums: Sums, fit: Fit, kernels: Tensor) -> Tensor:
     form = (torch.bmm(sums.gram, b.float()[..., None])[..., 0].double() * a).sum(1)
     form = form * torch.where(layout.block_left == layout.block_right, 1.0, 2.0)
     left = left.index_add(0, layout.slot_depth[layout.block_left], form)
-    level = (left / count.clamp_min(1)).clamp_min(1e-12)
+    return left / count.clamp_min(1), count
+
+
+def _find_noise(left: Tensor, count: Tensor) -> Tensor:
+    """Variance by depth, shape (M,); depths are trusted alike unless one is worse than most."""
+    level = left.clamp_min(1e-12)
     usual = level[count > 0].median()
     return level.clamp(usual, usual / LEAST_WEIGHT)
 

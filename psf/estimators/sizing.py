@@ -7,7 +7,7 @@ focus stays what it is, and the mean of two is a disc again.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -77,6 +77,13 @@ def find_cells(moments: Moments | None, radius: Tensor, dioptre: Tensor, kernel_
     extent = whole - centre.abs()
     core = (REACH * variance.sqrt() + MORE_PX).minimum(extent[:, None])
     return torch.cat((centre[:, None], core, extent[:, None]), 1)
+
+
+def shift_moments(moments: Moments, corner_px: float) -> Moments:
+    """The same kernels farther outwards, in proportion to image height, by so many pixels at the corner."""
+    centroid = moments.centroid.clone()
+    centroid[0, 0] += corner_px
+    return replace(moments, centroid=centroid)
 
 
 def _powers(radius: Tensor, dioptre: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:

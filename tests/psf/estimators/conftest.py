@@ -84,3 +84,36 @@ def captures() -> Captures:
 @pytest.fixture(scope="session")
 def known():
     return known_kernel
+
+
+def photograph_waves(scale: float) -> Captures:
+    """Waves of 3 px and more, known between pixels too, blurred by a Gaussian of 0.8 px and scaled.
+
+    12 pairs of 48 x 48 px at two depths on a sensor of 400 x 300 px, kernels of 11 px, no noise.
+    """
+    numbers, sensor, kernel_px, patch_px, sigma_px = torch.Generator().manual_seed(5), (300, 400), 11, 48, 0.8
+    sharps, blurreds, corners = [], [], []
+    for _ in range(12):
+        direction = torch.randn((2, 80), generator=numbers, dtype=torch.float64)
+        frequency = torch.rand(80, generator=numbers, dtype=torch.float64) / 3
+        across, down = direction * frequency / direction.norm(dim=0)
+        phase = 2 * math.pi * torch.rand(80, generator=numbers, dtype=torch.float64)
+        x0, y0 = (int(torch.randint(0, side - patch_px, (1,), generator=numbers)) for side in sensor[::-1])
+        passed = torch.exp(-2 * (math.pi * sigma_px / scale * frequency) ** 2)
+        half = kernel_px // 2
+        for pictures, first, side, own, contrast in (
+            (sharps, -half, patch_px + 2 * half, 1.0, torch.ones_like(passed)),
+            (blurreds, 0, patch_px, scale, passed),
+        ):
+            x, y = (torch.arange(side) + first + x0 - 199.5) / own, (torch.arange(side) + first + y0 - 149.5) / own
+            angle = 2 * math.pi * (across * x[:, None] + (down * y[:, None])[:, None]) + phase
+            pictures.append(0.5 + 0.03 * (contrast * torch.cos(angle)).sum(-1))
+        corners.append((x0, y0))
+    x0_px, y0_px = zip(*corners, strict=True)
+    pictures = (torch.stack(sharps), torch.stack(blurreds))
+    return Captures.from_arrays(*pictures, x0_px, y0_px, [0.5, 1.0] * 6, sensor, kernel_px, 0.5)
+
+
+@pytest.fixture(scope="session")
+def waves():
+    return photograph_waves

@@ -86,36 +86,36 @@ def test_rings_of_spherical_aberration_out_of_focus_are_recovered():
     assert float(found[-1, 6:9, 6:9].mean() / found[-1, 7, 7:].max()) < 0.4
 
 
-def test_kernels_are_as_wide_at_another_image_scale():
-    """Pictures of waves of 3 px and more, known between pixels too, blurred by a Gaussian and smaller by 1.5 %."""
-    scale, sigma_px, sensor, size, numbers = 0.985, 0.8, (300, 400), 11, torch.Generator().manual_seed(5)
-    sharps, blurreds, corners = [], [], []
-    for _ in range(12):
-        frequency = torch.randn((2, 80), generator=numbers, dtype=torch.float64)
-        size_of = torch.rand(80, generator=numbers, dtype=torch.float64) / 3
-        frequency = frequency * size_of / frequency.norm(dim=0)
-        phase = 6.3 * torch.rand(80, generator=numbers, dtype=torch.float64)
-        x0, y0 = (int(torch.randint(0, side - 48, (1,), generator=numbers)) for side in (sensor[1], sensor[0]))
-
-        def look(first, side, scale, sigma_px, waves=(*frequency, phase), x0=x0, y0=y0):
-            across, down, phase = waves
-            x, y = (torch.arange(side) + one + first - (all_px - 1) / 2 for one, all_px in ((x0, 400), (y0, 300)))
-            angle = 2 * torch.pi * (across * x[:, None] + (down * y[:, None])[:, None]) / scale + phase
-            passed = torch.exp(-2 * (torch.pi * sigma_px / scale) ** 2 * (across**2 + down**2))
-            return 0.5 + 0.03 * (passed * torch.cos(angle)).sum(-1)
-
-        sharps.append(look(-5, 58, 1.0, 0.0))
-        blurreds.append(look(0, 48, scale, sigma_px))
-        corners.append((x0, y0))
-    x0, y0 = zip(*corners, strict=True)
-    depths = [0.5, 1.0] * 6
-    captures = Captures.from_arrays(torch.stack(sharps), torch.stack(blurreds), x0, y0, depths, sensor, size, 0.5)
-    model = estimate_direct(captures, DirectOptions(cells=15, radius_nodes=3, magnification=scale))
+def test_kernels_are_as_wide_at_another_image_scale(waves):
+    model = estimate_direct(waves(0.985), DirectOptions(cells=15, radius_nodes=3, magnification=0.985))
     light = model.kernels_at(torch.tensor([0.3, 0.5, 0.7]), 0.7)[:, 0].double()
-    offset = torch.arange(size) - 5.0
+    offset = torch.arange(11) - 5.0
     variance = torch.stack([(light.sum(axis) * offset**2).sum(-1) for axis in (-1, -2)])
     # Read at the nearest pixels of the sharp pictures they come out by up to 0.02 wider.
-    assert (variance - sigma_px**2).abs().max() < 0.014
+    assert (variance - 0.8**2).abs().max() < 0.014
+
+
+def test_a_run_that_looks_for_the_scale_goes_on_to_the_same_result(waves, tmp_path):
+    captures, options = waves(0.985), DirectOptions(cells=9, radius_nodes=2, depth_nodes=2, magnification="fit")
+    steps: list[tuple[int, int]] = []
+    whole = estimate_direct(captures, options, on_progress=lambda done, total: steps.append((done, total)))
+    assert steps[-1] == (48, 48)  # 12 pairs read three times, and half of that for what comes after the first and last
+    file = tmp_path / "sums.pt"
+
+    def stop(done: int, total: int) -> None:
+        if done >= 18:  # the scale is known
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        estimate_direct(captures, options, on_progress=stop, checkpoint=file)
+    steps.clear()
+    again = estimate_direct(
+        captures, options, on_progress=lambda done, total: steps.append((done, total)), checkpoint=file
+    )
+    assert steps[0] == (18, 48)
+    assert steps[-1] == (48, 48)
+    assert again.magnification == whole.magnification
+    assert torch.equal(again.nodes[0].cells, whole.nodes[0].cells)
 
 
 def test_noise_is_found(model):
