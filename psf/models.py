@@ -58,27 +58,38 @@ class PolarPSFModel:
         return turn_to(self.kernels_at(radius, depth_m), cosine, sine)
 
 
-def turn_to(kernels: Tensor, cosine: Tensor, sine: Tensor, turning: str = "cubic") -> Tensor:
+def turn_to(kernels: Tensor, cosine: Tensor, sine: Tensor, turning: str = "cubic", oversample: int = 1) -> Tensor:
     """Turn whole batches and restore what turning costs: no negative lobes, unit sum.
 
     Args:
-        kernels: Shape (N, C, K, K).
+        kernels: Shape (N, C, O K, O K).
         cosine: Of each azimuth, shape (N,).
         sine: Of each azimuth, shape (N,).
         turning: As for `turning.turn`.
+        oversample: O, values per pixel and axis.
 
     Returns:
         Shape (N, C, K, K).
     """
     check_turning("turning", turning)
-    if kernels.ndim != 4 or kernels.shape[-1] != kernels.shape[-2] or kernels.shape[-1] % 2 == 0:
-        raise InputError("kernels", f"shape {tuple(kernels.shape)}", "shape (N, C, K, K) with odd K")
+    kernel_px, rest = divmod(kernels.shape[-1], oversample)
+    if kernels.ndim != 4 or kernels.shape[-1] != kernels.shape[-2] or kernel_px % 2 == 0 or rest:
+        expected = "shape (N, C, K, K) with odd K" + (f", times {oversample}" if oversample > 1 else "")
+        raise InputError("kernels", f"shape {tuple(kernels.shape)}", expected)
     count, channels, size = kernels.shape[:3]
     affine = turning_affine(cosine, sine).repeat_interleave(channels, 0)[:, None]
     index = torch.arange(count * channels, device=kernels.device)[:, None]
     flat = prepare(kernels.reshape(-1, size, size), turning)
-    turned = sample(flat, index, torch.ones_like(affine[..., 0]), affine.to(kernels), size, 1, turning)
-    return to_unit_sum(turned.reshape(kernels.shape), turning)
+    turned = sample(flat, index, torch.ones_like(affine[..., 0]), affine.to(kernels), kernel_px, oversample, turning)
+    return to_unit_sum(turned.reshape(count, channels, kernel_px, kernel_px), turning)
+
+
+def bin_kernels(kernels: Tensor, oversample: int) -> Tensor:
+    """Light per pixel, shape (..., K, K), of kernels with O values per pixel and axis, shape (..., O K, O K)."""
+    if oversample == 1:
+        return kernels
+    binned: Tensor = kernels.unflatten(-1, (-1, oversample)).unflatten(-3, (-1, oversample)).sum((-3, -1))
+    return binned
 
 
 def to_unit_sum(kernels: Tensor, turning: str) -> Tensor:

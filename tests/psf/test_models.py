@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from psf import InputError, PolarPSFModel, PSFModel, turn
-from psf.models import to_unit_sum, turn_to
+from psf.models import bin_kernels, to_unit_sum, turn_to
 
 F64 = torch.float64
 
@@ -38,6 +38,22 @@ def test_batches_are_turned_one_by_one_and_keep_their_light():
     found = turn_to(kernels, angle.cos(), angle.sin())
     want = turn(kernels, angle[:, None]).clamp_min(0)
     assert (found - want / want.sum((-2, -1), keepdim=True)).abs().max() < 1e-12
+
+
+def test_fine_kernels_lose_nothing_by_turning_that_pixels_lose():
+    # A Gaussian as wide as a pixel's fifth, off centre: its turned pixels are known.
+    fine = (torch.arange(45, dtype=F64) - 22) / 5
+
+    def spot(right, down):
+        return torch.exp(-0.5 * (((fine - right) / 0.3)[None, :] ** 2 + ((fine - down) / 0.3)[:, None] ** 2))
+
+    angle = torch.tensor([0.7], dtype=F64)
+    stored, turned = spot(1.7, 0.0)[None, None], spot(1.7 * math.cos(0.7), -1.7 * math.sin(0.7))
+    wanted = bin_kernels(turned, 5) / turned.sum()
+    found = turn_to(stored, angle.cos(), angle.sin(), oversample=5)[0, 0]
+    coarse = turn_to(bin_kernels(stored, 5), angle.cos(), angle.sin())[0, 0]
+    assert (found - wanted).abs().sum() < 0.03
+    assert (coarse - wanted).abs().sum() > 0.2
 
 
 def test_a_kernel_without_light_gives_zeros_not_nan():

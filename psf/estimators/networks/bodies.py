@@ -31,6 +31,7 @@ class UNetKernels(nn.Module):
     (column, row, distance from the kernel's middle, in halves of its side): without these only its zero padding would
     tell a convolutional network where it is. Products of places and coordinates come with them: how far light lies from
     the middle grows with depth and image height, and what is brought to one scale layer by layer multiplies badly.
+    Kernels may have O values per pixel and axis: the last layer answers for all of a pixel's.
     """
 
     coordinates: Tensor
@@ -44,9 +45,10 @@ class UNetKernels(nn.Module):
         width: int = 16,
         levels: int = 4,
         has_coordinates: bool = True,
+        oversample: int = 1,
     ) -> None:
         super().__init__()
-        self.kernel_px, self.has_coordinates = kernel_px, has_coordinates
+        self.kernel_px, self.has_coordinates, self.oversample = kernel_px, has_coordinates, oversample
         step = 2**levels
         canvas = math.ceil((kernel_px + 1) / step) * step
         self.first = (canvas - kernel_px + 1) // 2
@@ -61,10 +63,10 @@ class UNetKernels(nn.Module):
             _skip_init(nn.ConvTranspose2d, 2 * size, size, 2, stride=2) for size in reversed(sizes[:-1])
         )
         self.joins = nn.ModuleList(_double(2 * size, size) for size in reversed(sizes[:-1]))
-        self.last = _skip_init(nn.Conv2d, width, channels, 1)
+        self.last = _skip_init(nn.Conv2d, width, channels * oversample**2, 1)
 
     def forward(self, places: Tensor) -> Tensor:
-        """Places (N, P) to kernels (N, C, K, K)."""
+        """Places (N, P) to kernels (N, C, O K, O K)."""
         side = self.coordinates.shape[-1]
         maps = places[:, :, None, None].expand(-1, -1, side, side)
         if self.has_coordinates:
@@ -78,7 +80,7 @@ class UNetKernels(nn.Module):
         for up, double in zip(self.ups, self.joins, strict=True):
             maps = double(torch.cat((up(maps), kept.pop()), 1))
         inner = slice(self.first, self.first + self.kernel_px)
-        return share_out(self.last(maps)[..., inner, inner])
+        return share_out(functional.pixel_shuffle(self.last(maps)[..., inner, inner], self.oversample))
 
 
 class PerceptronKernels(nn.Module):

@@ -21,7 +21,7 @@ from ...capture_levels import level_captures, magnify_captures
 from ...captures import Captures
 from ...errors import InputError
 from ...jobs import Progress
-from ...models import turn_to
+from ...models import bin_kernels, turn_to
 from ...runs import make_generator
 from ..breathing import choose_magnification
 from ..estimates import check_pairs, identify_run
@@ -99,6 +99,7 @@ def estimate_by_network(
         scale=scale,
         is_turned=recipe.is_turned,
         turning=options.turning,
+        oversample=options.oversample,
         image_shape_px=captures.image_shape_px,
         kernel_px=size,
         channel_count=channels,
@@ -168,10 +169,12 @@ def _pair_loss(
     def find_loss(generator: torch.Generator) -> Tensor:
         patches = captures.draw(batch, side, generator=generator, least_contrast=options.least_contrast)
         places, cosine, sine = scale.at_pixel(*patches.middle(), patches.depth_m)
-        kernels = network(places.to(device))
+        fine = network(places.to(device))
+        kernels = bin_kernels(fine, options.oversample)
         turned = kernels
         if recipe.is_turned:
-            turned = turn_to(kernels, cosine.float().to(device), sine.float().to(device), options.turning)
+            azimuth = (cosine.float().to(device), sine.float().to(device))
+            turned = turn_to(fine, *azimuth, options.turning, options.oversample)
         loss = find_pair_loss(
             patches.sharp.float(),
             patches.blurred.float(),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ...field import PolarPSFField
-from ...models import PolarPSFModel, turn_to
+from ...models import PolarPSFModel, bin_kernels, turn_to
 from ..estimates import make_field, read_places, spread_places
 from .places import PlaceScale
 
@@ -40,7 +40,7 @@ class NetworkModel(PolarPSFModel):
 
     Attributes:
         method: How it was estimated.
-        network: Places (N, P) to kernels (N, C, K, K).
+        network: Places (N, P) to kernels (N, C, O K, O K).
         scale: What the network is told of a place.
         is_turned: Whether its kernels belong to azimuth 0 and are turned; else they are the same at every azimuth, or
             the network knows of pixels.
@@ -53,6 +53,7 @@ class NetworkModel(PolarPSFModel):
         fall_off: Light of the blurred pictures against the sharp ones: per channel the shares of radius^2 and radius^4
             in its logarithm, shape (C, 2).
         pitch_um: Of the sensor's pixels, None if nobody knows.
+        oversample: O, values of the network's kernels per pixel and axis.
     """
 
     method: str
@@ -67,6 +68,7 @@ class NetworkModel(PolarPSFModel):
     magnification: float
     fall_off: Tensor
     pitch_um: float | None = None
+    oversample: int = 1
 
     @property
     def focus_m(self) -> float:
@@ -76,14 +78,16 @@ class NetworkModel(PolarPSFModel):
     def kernels_at(self, radius: Tensor | float, depth_m: Tensor | float) -> Tensor:
         """As `PSFModel.kernels_at`: azimuth 0, shape (N, C, K, K), float32."""
         radius, depth_m = read_places(self.depth_range_m, radius=radius, depth_m=depth_m)
-        return self._answer(self.scale.at_radius(radius, depth_m))
+        return bin_kernels(self._answer(self.scale.at_radius(radius, depth_m)), self.oversample)
 
     def kernels_at_pixel(self, x_px: Tensor | float, y_px: Tensor | float, depth_m: Tensor | float) -> Tensor:
         """As `PSFModel.kernels_at_pixel`, shape (N, C, K, K), float32."""
         x_px, y_px, depth_m = read_places(self.depth_range_m, x_px=x_px, y_px=y_px, depth_m=depth_m)
         places, cosine, sine = self.scale.at_pixel(x_px, y_px, depth_m)
         kernels = self._answer(places)
-        return turn_to(kernels, cosine.float(), sine.float(), self.turning) if self.is_turned else kernels
+        if not self.is_turned:
+            return bin_kernels(kernels, self.oversample)
+        return turn_to(kernels, cosine.float(), sine.float(), self.turning, self.oversample)
 
     def to_field(
         self,
@@ -100,8 +104,8 @@ class NetworkModel(PolarPSFModel):
             pitch_um: Pixel pitch; None takes the captures', and 1 um where they do not know it either.
 
         Returns:
-            The field. Its `transmission` is the fall-off of light against the sharp pictures, its `lost` is 0: pairs
-            do not tell what falls outside the window.
+            The field, with as many values per pixel as the network's kernels. Its `transmission` is the fall-off of
+            light against the sharp pictures, its `lost` is 0: pairs do not tell what falls outside the window.
 
         Raises:
             InputError: The model knows of pixels, not of image heights.
@@ -111,8 +115,9 @@ class NetworkModel(PolarPSFModel):
             raise InputError("to_field", f"method {self.method!r}", expected)
         depths, heights, depth, radius = spread_places(depths_m, radii)
         powers = torch.stack((heights**2, heights**4), 1)
+        radius, depth = read_places(self.depth_range_m, radius=radius, depth_m=depth)
         return make_field(
-            self.kernels_at(radius, depth),
+            self._answer(self.scale.at_radius(radius, depth)),
             depths,
             heights,
             torch.exp(powers @ self.fall_off.double().T),
@@ -121,11 +126,13 @@ class NetworkModel(PolarPSFModel):
             focus_m=self.focus_m,
             magnification=self.magnification,
             method=self.method,
+            oversample=self.oversample,
         )
 
     def _answer(self, places: Tensor) -> Tensor:
         with torch.no_grad():
             parts = [self.network(part) for part in places.split(AT_ONCE)]
         if not len(places):
-            return torch.zeros((0, self.channel_count, self.kernel_px, self.kernel_px))
+            side = self.oversample * self.kernel_px
+            return torch.zeros((0, self.channel_count, side, side))
         return torch.cat(parts)

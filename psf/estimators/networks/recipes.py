@@ -75,14 +75,24 @@ def build_network(recipe: Recipe, options: NetworkOptions, inputs: int, channels
     """
     width = options.width or recipe.width
     body: nn.Module
+    if options.oversample > 1 and (recipe.body != "unet" or options.known is not None):
+        expected = "1 for other networks than U-Nets, and where known kernels are learned"
+        raise InputError("NetworkOptions.oversample", options.oversample, expected)
     if recipe.body == "gaussian":
         return GaussianKernels(channels, kernel_px, torch.linspace(-1, 1, GAUSSIAN_NODES))
     if recipe.body == "unet":
         if 2**options.levels > 4 * kernel_px:
             found = f"{options.levels}, maps of {2**options.levels} px"
             raise InputError("NetworkOptions.levels", found, f"fewer for kernels of {kernel_px} px")
-        levels, has_coordinates = options.levels, options.has_coordinates
-        body = UNetKernels(inputs, channels, kernel_px, width=width, levels=levels, has_coordinates=has_coordinates)
+        body = UNetKernels(
+            inputs,
+            channels,
+            kernel_px,
+            width=width,
+            levels=options.levels,
+            has_coordinates=options.has_coordinates,
+            oversample=options.oversample,
+        )
     elif recipe.body == "perceptron":
         body = PerceptronKernels(inputs, channels, kernel_px, width=width)
     else:

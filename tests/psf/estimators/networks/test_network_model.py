@@ -15,7 +15,7 @@ SHAPE_PX = (60, 80)
 
 def model_of(inputs="ih", channels=1, **changes):
     scale = PlaceScale(inputs, SHAPE_PX, (0.5, 2.0), 1.0)
-    network = UNetKernels(scale.count, channels, 9, width=4, levels=2)
+    network = UNetKernels(scale.count, channels, 9, width=4, levels=2, oversample=changes.get("oversample", 1))
     draw_weights(network, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         network.last.weight.mul_(20)  # kernels that change with their places
@@ -127,3 +127,20 @@ def test_the_mirror_makes_kernels_their_own_mirror_images():
 def test_models_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         model_of().method = "other"
+
+
+@pytest.mark.parametrize("inputs", ["ih", "none"])
+def test_fine_kernels_are_turned_before_they_are_binned(inputs):
+    model = model_of(inputs, channels=2, oversample=3)
+    field = model.to_field([0.5, 1.0, 2.0], torch.linspace(0, 1, 5))
+    assert field.oversample == 3
+    assert field.kernels.shape == (3, 5, 2, 27, 27)
+    fine = field.kernels[1, 2]
+    whole = model.kernels_at(0.5, 1.0)[0]
+    assert torch.allclose(whole, fine.reshape(2, 9, 3, 9, 3).sum((2, 4)), atol=1e-6)
+    # The fine kernel at 53 degrees, read by the field; the invariant model's is the same everywhere.
+    found = model.kernels_at_pixel(39.5 + 15, 29.5 - 20, 1.0)[0]
+    expected = field.at_pixel(39.5 + 15, 29.5 - 20, 1.0) if inputs == "ih" else whole
+    assert found.shape == (2, 9, 9)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert found.sum((-2, -1)) == pytest.approx([1, 1], abs=1e-5)

@@ -47,3 +47,11 @@ def test_more_halvings_than_a_kernel_has_are_refused():
 def test_gaussian_nodes_span_the_captured_depths():
     network = build_network(RECIPES["gaussian"], NetworkOptions(), 2, 3, 9)
     assert torch.equal(network.nodes[[0, -1]], torch.tensor([-1.0, 1.0]))
+
+
+def test_fine_kernels_are_those_of_u_nets_that_learn_from_pairs():
+    network = build_network(RECIPES["psfnet"], NetworkOptions(oversample=3), 3, 1, 9)
+    assert network(torch.zeros(2, 3)).shape == (2, 1, 27, 27)
+    for method in ("yang", "tseng", "gaussian"):
+        with pytest.raises(InputError, match=r"oversample: found 3, expected 1 for other networks"):
+            build_network(RECIPES[method], NetworkOptions(oversample=3), 3, 1, 9)
