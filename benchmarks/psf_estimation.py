@@ -10,9 +10,10 @@ A row of FOLDER/psf_estimation_LENS.csv per method, seed and setting; rows that 
 are dead leaves, photographed by `render.simulate_captures` with kernels traced for every crop; gaussian, tseng and yang
 learn from kernels of 20 depths at a grid of 16 x 16 pixels, as in the paper, their `_pairs` twins and all others from
 the pictures alone. `_free` leaves out the loss that punishes rings and kernels off centre, which the paper weighs with
-10 and real lenses break. All are judged at kernels of `psf_at` at pixels and depths that nobody has seen, and at
-azimuth 0, where no turning is involved (the ablation (x, y) has none). MAE is the mean absolute difference of 25 x 25
-taps of unit-sum kernels, in 1e-4; besides L1 (share of light in the wrong place), centroid and RMS radius.
+10 and real lenses break; `psfnet_fine` has besides three values per pixel and axis, which turn without blur. All are
+judged at kernels of `psf_at` at pixels and depths that nobody has seen, and at azimuth 0, where no turning is involved
+(the ablation (x, y) has none). MAE is the mean absolute difference of 25 x 25 taps of unit-sum kernels, in 1e-4;
+besides L1 (share of light in the wrong place), centroid and RMS radius.
 """
 
 import csv
@@ -84,6 +85,8 @@ METHODS = (*SUPERVISED, "psfnet", *ABLATIONS, *OTHERS)
 TWINS = tuple(f"{name}_pairs" for name in SUPERVISED)
 # Without the loss that punishes rings and kernels off centre.
 FREE = ("psfnet_free", "none_free", "xy_free")
+# And with kernels finer than pixels, so many values per pixel and axis, which are turned before they are binned.
+FINE, FINE_OVERSAMPLE = ("psfnet_fine",), 3
 KEY = ["lens", "method", "seed", "pairs", "crop_px", "noise", "depths", "steps", "turning"]
 ERRORS = ["mae_pixel", "mae_axis", "l1_pixel", "l1_axis", "centroid_px", "rms_radius_share"]
 COLUMNS = [*KEY, "supervised", *ERRORS, "seconds", "cpu_s", "peak_mb"]
@@ -98,7 +101,7 @@ class Args:
     lenses: tuple[str, ...] = tuple(SCENES)
     """Of stack, phone, rf50, singlet."""
     methods: tuple[str, ...] = METHODS
-    """Besides these: gaussian_pairs, tseng_pairs, yang_pairs; psfnet_free, none_free, xy_free."""
+    """Besides these: gaussian_pairs, tseng_pairs, yang_pairs; psfnet_free, none_free, xy_free; psfnet_fine."""
     seeds: tuple[int, ...] = (1,)
     """Of pictures, places, weights; three for the table."""
     pairs: tuple[int, ...] = (180,)
@@ -236,7 +239,9 @@ def run(method: str, captures: Captures, truth: Truth, args: Args, seed: int, ch
     if method in OTHERS:
         return estimate(captures, method, generator=generator), 0
     name, steps = name_of(method), steps_of(method, args)
-    more = {"radial_weight": 0.0} if method in FREE else {}
+    more: dict[str, Any] = {"radial_weight": 0.0} if method in (*FREE, *FINE) else {}
+    if method in FINE:
+        more["oversample"] = FINE_OVERSAMPLE
     known = truth.known if method in SUPERVISED else None
     options = networks.NetworkOptions(steps=steps or None, turning=args.turning, known=known, **more)
     estimator: Callable[..., Any] = getattr(networks, f"estimate_{name}")
@@ -245,7 +250,7 @@ def run(method: str, captures: Captures, truth: Truth, args: Args, seed: int, ch
 
 def name_of(method: str) -> str:
     """Of the estimator."""
-    return method.removesuffix("_pairs").removesuffix("_free")
+    return method.removesuffix("_pairs").removesuffix("_free").removesuffix("_fine")
 
 
 def steps_of(method: str, args: Args) -> int:
@@ -374,7 +379,10 @@ def show_scenes(lenses: tuple[str, ...]) -> None:
 
 def main() -> int:
     args = tyro.cli(Args, description=__doc__)
-    for name, given, known in (("lenses", args.lenses, SCENES), ("methods", args.methods, (*METHODS, *TWINS, *FREE))):
+    for name, given, known in (
+        ("lenses", args.lenses, SCENES),
+        ("methods", args.methods, (*METHODS, *TWINS, *FREE, *FINE)),
+    ):
         if unknown := set(given) - set(known):
             print(f"error: --{name} {' '.join(sorted(unknown))}: expected {' '.join(known)}", file=sys.stderr)
             return 2

@@ -34,6 +34,8 @@ MethodName = Literal["direct", "physical", "psfnet", "gaussian", "tseng", "yang"
 MOST_BYTES = 2_000_000_000
 # Share of the progress that the residuals take.
 STEPS = 1000
+# Methods whose kernels may have several values per pixel and axis.
+FINE_METHODS = ("direct", "psfnet", "ih")
 # What is left of pairs held back: below this in units of the noise a field explains its photographs.
 GOOD_RATIO = 1.25
 
@@ -56,7 +58,8 @@ class EstimateOptions:
     radii: int = 20
     """Image heights of the field, even from the centre to the corner."""
     oversample: int = 1
-    """Stored values per pixel and axis; 3 keeps what kernels in focus hold between pixels (direct only)."""
+    """Stored values per pixel and axis; 3 keeps what kernels in focus hold between pixels (direct; and psfnet, ih,
+    whose network then answers with so many)."""
     breathing: Literal["auto", "fit", "kernels"] = "auto"
     """Where the change of image scale with focus goes: fit measures it and stores it as the field's magnification,
     kernels leaves it in the kernels. auto is fit for several focus distances; for one it is kernels as long as they
@@ -182,7 +185,7 @@ def make_options(options: EstimateOptions, several: bool) -> Any:
     module = "psf.estimators" if name == "DirectOptions" else METHODS[options.method][0]
     kind = getattr(importlib.import_module(module), name)
     known = {one.name for one in dataclasses.fields(kind)}
-    wanted: dict[str, Any] = {"magnification": place}
+    wanted: dict[str, Any] = {"magnification": place, "oversample": options.oversample}
     if "direct" in known:
         wanted["direct"] = DirectOptions(magnification=place)
     if options.steps is not None:
@@ -218,7 +221,7 @@ def _estimate_one(
         depths = 1 / torch.linspace(1 / nearest, 1 / farthest, options.depths, dtype=torch.float64)
     else:
         depths = torch.tensor([nearest], dtype=torch.float64)
-    more: dict[str, Any] = {} if options.oversample == 1 else {"oversample": options.oversample}
+    more: dict[str, Any] = {"oversample": options.oversample} if options.method == "direct" else {}
     field = model.to_field(depths, torch.linspace(0, 1, options.radii, dtype=torch.float64), **more)
     left = find_residuals(
         model,
@@ -255,8 +258,8 @@ def _check(options: EstimateOptions, page: Path) -> None:
             raise InputError(f"--{name}", getattr(options, name), "2 or more")
     if not 0 <= options.held <= 0.5:
         raise InputError("--held", options.held, "0 to 0.5")
-    if options.oversample < 1 or (options.oversample > 1 and options.method != "direct"):
-        raise InputError("--oversample", options.oversample, "1, or more with --method direct")
+    if options.oversample < 1 or (options.oversample > 1 and options.method not in FINE_METHODS):
+        raise InputError("--oversample", options.oversample, f"1, or more with --method {' or '.join(FINE_METHODS)}")
     if options.pitch_um is not None and not options.pitch_um > 0:
         raise InputError("--pitch-um", options.pitch_um, "a pitch above 0")
 

@@ -20,7 +20,8 @@ from .sizing import Moments, place_nodes, shift_moments
 STEP_PX, HALVINGS = 1.0, 2
 # Walks that do not end after so many steps are given up.
 MOST_STEPS = 6
-# The pairs with the smallest kernels tell: this share of all, at least so many of them, and so many pixels.
+# The pairs with the smallest kernels tell: this share of all, at least so many of them, and so many pixels. Fewer pairs
+# would tell more of themselves than of the scale.
 SHARE, LEAST_PAIRS, PIXELS = 0.34, 12, 200_000
 
 
@@ -48,8 +49,10 @@ def refine_magnification(
         threads: How many; torch itself should use one.
 
     Returns:
-        The scale; that of the view where no other is better.
+        The scale; that of the view where no other is better, and where there are too few pairs to tell.
     """
+    if len(captures) < LEAST_PAIRS:
+        return view.magnification
     half_px = 0.5 * math.hypot(*captures.image_shape_px)
     chosen = _choose_sharpest(captures, moments)
 

@@ -98,6 +98,17 @@ def test_several_focus_distances_have_their_breathing_in_the_field(tmp_path, sma
     assert [psf.load(one).magnification for one in files] == pytest.approx([1.001, 1.001])
 
 
+@pytest.mark.parametrize("method", ["direct", "psfnet"])
+def test_fields_may_be_finer_than_pixels(tmp_path, method):
+    write_captures(tmp_path / "shots.npz", make_captures())
+    out, steps = tmp_path / "lens.h5", [] if method == "direct" else ["--steps", "3"]
+    words = [tmp_path / "shots.npz", "-o", out, "--method", method, "--depths", 2, "--radii", 2, "--oversample", 3]
+    assert main(["estimate", *map(str, words), *steps]) == 0
+    field = psf.load(out)
+    assert field.oversample == 3
+    assert field.kernels.shape[-1] == 3 * make_captures().kernel_px
+
+
 def test_pairs_at_the_ends_of_the_range_are_not_held_back():
     captures = make_captures()
     used, held = hold_back(captures, 0.5, 3)
@@ -122,7 +133,7 @@ def test_pairs_at_the_ends_of_the_range_are_not_held_back():
         (["shots.npz", "-o", "x.h5", "--page", "x.gif"], "--page"),
         (["shots.npz", "-o", "x.h5", "--focus-m", "3"], "one of 0.7"),
         (["shots.npz", "-o", "x.h5", "--steps", "3"], "--steps"),
-        (["shots.npz", "-o", "x.h5", "--method", "psfnet", "--oversample", "3"], "--oversample"),
+        (["shots.npz", "-o", "x.h5", "--method", "yang", "--oversample", "3"], "--oversample"),
         (["broken", "-o", "x.h5"], "captures.json"),
         (["spoiled.npz", "-o", "x.h5"], "not finite"),
     ],

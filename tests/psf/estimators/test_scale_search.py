@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from psf import Captures
 from psf.estimators.normal_equations import View
 from psf.estimators.scale_search import MOST_STEPS, find_minimum, refine_magnification
 from psf.estimators.sizing import find_cells, fit_moments, shift_moments
@@ -52,3 +53,10 @@ def test_the_scale_of_the_pictures_is_found(waves, off_px):
     found = refine_magnification(waves(scale), 0, view, found_as, radii, 1e-6, seed=0, threads=1)
     # In pixels at the corner.
     assert half_px * abs(1 / found - 1 / scale) < 0.1
+
+
+def test_a_few_pairs_do_not_tell():
+    found_as = moments()
+    view = View(11, 15, 4, found_as, 0.99)
+    few = Captures.from_arrays(torch.rand(11, 20, 20), torch.rand(11, 10, 10), 5, 5, 1.0, (300, 400), 11, 0.5)
+    assert refine_magnification(few, 0, view, found_as, torch.tensor([0.0, 1.0]), 1e-6, seed=0, threads=1) == 0.99
