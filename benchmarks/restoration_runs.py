@@ -120,10 +120,12 @@ class Runs:
         if self.network(row, seed).is_file():
             return
         scale = () if self.steps is None else ("--steps", self.steps)
+        # The set is of RAW samples: what learns elsewhere looks at some of its own while it trains.
+        watched = () if "--space" in row.options else ("--evaluation", self.folder / "eval")
         self.call(
             "learn.deblur", "train", self.folder / "photos", "--field", self.folder / row.field,
             "--split", self.folder / "split.json", "--recipe", self.recipe, "-o", self.network(row, seed).parent,
-            "--evaluation", self.folder / "eval", "--seed", seed, *scale, *row.options,
+            *watched, "--seed", seed, *scale, *row.options,
         )  # fmt: skip
 
     def fit_bank(self, aux: str, count: int) -> Path:
