@@ -221,7 +221,7 @@ def measure(model: Any, method: str, truth: Truth) -> dict[str, float]:
         found = model.kernels_at_pixel(x, y, depth)[:, 0].double()
         radius, depth, axis = truth.axis
         canonical = model.kernels_at(radius, depth)[:, 0].double()
-    has_axis = method != "xy"
+    has_axis = name_of(method) != "xy"
     spread = find_rms_radius_px(kernels)
     return {
         "mae_pixel": 1e4 * float((found - kernels).abs().mean()),

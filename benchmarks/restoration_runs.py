@@ -52,7 +52,7 @@ class Row:
 
 
 OURS = Row("RAW-ISO-Field", "ours", seeds=3)
-PIXELWISE = Row("RAW-ISO-Field, pixelwise", "pixelwise", ("--blur", "pixelwise"), seeds=3)
+PIXELWISE = Row("RAW-ISO-Field pixelwise", "pixelwise", ("--blur", "pixelwise"), seeds=3)
 
 
 @dataclass(frozen=True)

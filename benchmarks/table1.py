@@ -27,7 +27,7 @@ ROWS = (
     Row("RAW-ISO", "iso", ("--aux", "iso")),
     Row("RAW-Field", "field", ("--aux", "field")),
     Row("constant depth", "constant", ("--depth", "constant")),
-    Row("constant depth, matched", "matched", ("--depth", "constant_matched")),
+    Row("constant depth matched", "matched", ("--depth", "constant_matched")),
     Row("RGB space", "rgb", ("--space", "rgb")),
     Row("unmatched lens", "unmatched", field="other.h5"),
 )
