@@ -20,9 +20,9 @@ from .sizing import Moments, place_nodes, shift_moments
 STEP_PX, HALVINGS = 1.0, 2
 # Walks that do not end after so many steps are given up.
 MOST_STEPS = 6
-# The pairs with the smallest kernels tell: this share of all, at least so many of them, and so many pixels. Fewer pairs
-# would tell more of themselves than of the scale.
-SHARE, LEAST_PAIRS, PIXELS = 0.34, 12, 200_000
+# The pairs with the smallest kernels tell: this share of all, at least and at most so many of them, and so many pixels.
+# Fewer pairs would tell more of themselves than of the scale.
+SHARE, LEAST_PAIRS, MOST_PAIRS, PIXELS = 0.34, 12, 80, 200_000
 
 
 def refine_magnification(
@@ -97,7 +97,7 @@ def _choose_sharpest(captures: Captures, moments: Moments) -> Captures:
     dioptres = 1 / captures.depth_m.double()
     radius = torch.tensor([float(captures.radius(n).median()) for n in range(len(captures))], dtype=torch.float64)
     size = moments.at(radius, dioptres)[1].sum(1)
-    count = min(len(captures), max(LEAST_PAIRS, math.ceil(SHARE * len(captures))))
+    count = min(len(captures), max(LEAST_PAIRS, min(MOST_PAIRS, math.ceil(SHARE * len(captures)))))
     return captures.chosen(size.sort(stable=True).indices[:count].sort().values)
 
 
