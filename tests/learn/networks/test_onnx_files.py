@@ -14,8 +14,8 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def random_network(seed=0):
-    network, own = make_network(CONFIG, generator=generator(seed)), generator(seed + 1)
+def random_network(seed=0, config=CONFIG):
+    network, own = make_network(config, generator=generator(seed)), generator(seed + 1)
     with torch.no_grad():
         for values in network.parameters():
             values += 0.2 * torch.randn(values.shape, generator=own)
@@ -23,14 +23,15 @@ def random_network(seed=0):
 
 
 @pytest.mark.slow
-def test_the_file_agrees_with_torch_at_any_size_and_with_no_other_network(tmp_path):
+@pytest.mark.parametrize("config", [CONFIG, NAFNetConfig(4, (1,), 1, (1,), in_planes=13, candidates=2)])
+def test_the_file_agrees_with_torch_at_any_size_and_with_no_other_network(tmp_path, config):
     for module in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(module)
-    network = random_network()
+    network = random_network(config=config)
     error = write_onnx(network, tmp_path / "a.onnx", generator=generator())
     assert error < 1e-5
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
-    assert compare_onnx(random_network(7), tmp_path / "a.onnx", generator=generator()) > 1e-2
+    assert compare_onnx(random_network(7, config), tmp_path / "a.onnx", generator=generator()) > 1e-2
 
 
 def test_what_cannot_be_exported_is_refused(tmp_path):
