@@ -264,7 +264,8 @@ class _Run:
             self.identity = identify_run(captures, [seed, asdict(options)])
             if self.checkpoint.is_file():
                 self.kept = _load(self.checkpoint)
-                if self.kept.get("identity") != self.identity:
+                # Those of versions that did not look for the scale do not tell it.
+                if self.kept.get("identity") != self.identity or "magnification" not in self.kept:
                     expected = "one of these captures with these options, or no file"
                     raise InputError(str(self.checkpoint), "the checkpoint of another estimate", expected)
                 self.nodes, self.magnification = list(self.kept["nodes"]), self.kept["magnification"]

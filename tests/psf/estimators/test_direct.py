@@ -159,9 +159,22 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_result(few, whole, tmp_path,
     assert not file.exists()
 
 
-def test_a_checkpoint_of_something_else_is_refused(few, tmp_path):
+def test_a_checkpoint_of_something_else_is_refused(few, tmp_path, monkeypatch):
     file = tmp_path / "sums.pt"
     torch.save({"identity": "x", "nodes": []}, file)
+    with pytest.raises(InputError, match="another estimate"):
+        estimate_direct(few, TINY, checkpoint=file)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    file.unlink()
+    monkeypatch.setattr(direct, "CHECKPOINT_S", -1.0)
+    monkeypatch.setattr(direct, "CHECKPOINT_TIMES", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        estimate_direct(few, TINY, on_progress=stop, checkpoint=file)
+    kept = torch.load(file, weights_only=False)
+    torch.save({name: value for name, value in kept.items() if name != "magnification"}, file)
     with pytest.raises(InputError, match="another estimate"):
         estimate_direct(few, TINY, checkpoint=file)
     file.write_bytes(b"nothing")
