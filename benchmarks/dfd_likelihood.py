@@ -128,6 +128,7 @@ def estimate_fields(args: Args, focuses_m: Sequence[float]) -> tuple[Path, ...]:
         begun_s = time.process_time()
         model = psf.estimate(
             photograph_display(args, focus_m, focuses_m[0]),
+            "direct",
             options=DirectOptions(cells=args.cells, magnification="fit"),
             generator=torch.Generator().manual_seed(0),
         )

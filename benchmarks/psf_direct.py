@@ -221,7 +221,7 @@ def main() -> None:
         for setting, pairs, patch_px, noise, options in settings(args):
             captures = with_noise(shots, noise, args.seed, pairs, patch_px)
             begun, used = time.perf_counter(), time.process_time()
-            model = estimate(captures, options=options)
+            model = estimate(captures, "direct", options=options)
             spent = time.perf_counter() - begun, time.process_time() - used
             errors = []
             for x, y, depth_m, kernels in truths:

@@ -62,8 +62,8 @@ class Args:
     """Side of the kernels, odd."""
     noise: float = 0.005
     """Standard deviation, white is 1, of both pictures."""
-    method: str = "direct"
-    """The estimator: direct, physical, psfnet ..."""
+    method: str = "physical"
+    """The estimator: physical, direct, psfnet ..."""
     seed: int = 0
     """The same seed gives the same pictures."""
 

@@ -35,7 +35,7 @@ MOST_BYTES = 2_000_000_000
 # Share of the progress that the residuals take.
 STEPS = 1000
 # Methods whose kernels may have several values per pixel and axis.
-FINE_METHODS = ("direct", "psfnet", "ih")
+FINE_METHODS = ("physical", "direct", "psfnet", "ih")
 # What is left of pairs held back: below this in units of the noise a field explains its photographs.
 GOOD_RATIO = 1.25
 
@@ -48,9 +48,9 @@ class EstimateOptions:
     """A folder with a captures.json, or an .npz file of captures."""
     out: Path
     """The field to write, .h5; of several focus distances one each, FIELD_0.5m.h5 and so on."""
-    method: MethodName = "direct"
-    """direct and physical see the pairs and need no network; psfnet, none and ih are networks that see the pairs;
-    gaussian, tseng and yang are baselines."""
+    method: MethodName = "physical"
+    """physical and direct, its longer first part, see the pairs and need no network; psfnet, none and ih are networks
+    that see the pairs; gaussian, tseng and yang are baselines."""
     focus_m: tuple[float, ...] = ()
     """Only these of the focus distances."""
     depths: int = 20
@@ -58,8 +58,8 @@ class EstimateOptions:
     radii: int = 20
     """Image heights of the field, even from the centre to the corner."""
     oversample: int = 1
-    """Stored values per pixel and axis; 3 keeps what kernels in focus hold between pixels (direct; and psfnet, ih,
-    whose network then answers with so many)."""
+    """Stored values per pixel and axis; 3 keeps what kernels in focus hold between pixels (physical, direct; and
+    psfnet, ih, whose network then answers with so many)."""
     breathing: Literal["auto", "fit", "kernels"] = "auto"
     """Where the change of image scale with focus goes: fit measures it and stores it as the field's magnification,
     kernels leaves it in the kernels. auto is fit for several focus distances; for one it is kernels as long as they
@@ -189,11 +189,10 @@ def make_options(options: EstimateOptions, several: bool) -> Any:
     if "direct" in known:
         wanted["direct"] = DirectOptions(magnification=place)
     if options.steps is not None:
+        if name != "NetworkOptions":
+            expected = f"no such option with --method {options.method}, which learns nothing"
+            raise InputError("--steps", options.steps, expected)
         wanted["steps"] = options.steps
-    if "steps" in wanted and "steps" not in known:
-        raise InputError(
-            "--steps", options.steps, f"no such option with --method {options.method}, which learns nothing"
-        )
     return kind(**{key: value for key, value in wanted.items() if key in known})
 
 
@@ -221,7 +220,7 @@ def _estimate_one(
         depths = 1 / torch.linspace(1 / nearest, 1 / farthest, options.depths, dtype=torch.float64)
     else:
         depths = torch.tensor([nearest], dtype=torch.float64)
-    more: dict[str, Any] = {"oversample": options.oversample} if options.method == "direct" else {}
+    more: dict[str, Any] = {"oversample": options.oversample} if options.method in ("physical", "direct") else {}
     field = model.to_field(depths, torch.linspace(0, 1, options.radii, dtype=torch.float64), **more)
     left = find_residuals(
         model,

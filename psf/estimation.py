@@ -36,6 +36,9 @@ METHODS = {
     "ih": (NETWORKS, "estimate_ih"),
 }
 
+# The nearest of them on every lens that was tried; see docs/estimate_psfs.md.
+DEFAULT = "physical"
+
 
 @runtime_checkable
 class EstimatedModel(PSFModel, Protocol):
@@ -57,7 +60,7 @@ def find_estimator(method: str) -> Callable[..., EstimatedModel]:
 
 def estimate(
     captures: Captures,
-    method: str = "direct",
+    method: str = DEFAULT,
     *,
     options: Any = None,
     generator: torch.Generator | None = None,
@@ -69,7 +72,8 @@ def estimate(
     Args:
         captures: The pairs.
         method: Which estimator, one of METHODS.
-        options: The estimator's own, e.g. `psf.estimators.DirectOptions`; None: its defaults, which need no tuning.
+        options: The estimator's own, e.g. `psf.estimators.physical.PhysicalOptions`; None: its defaults, which need no
+            tuning.
         generator: What is random in it; the same state gives the same model. None: always the same numbers.
         on_progress: Called with (steps done, steps in all).
         checkpoint: A file from which a run that was stopped goes on to the same result.
@@ -85,7 +89,7 @@ def estimate(
 
 def estimate_each(
     captures: Captures,
-    method: str = "direct",
+    method: str = DEFAULT,
     *,
     options: Any = None,
     generator: torch.Generator | None = None,

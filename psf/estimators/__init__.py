@@ -1,6 +1,7 @@
 """Estimators: from pairs of photographs to a camera's kernels. `psf.estimate` calls them by name.
 
-`direct` knows nothing of lenses and is the default, `physical` looks for a pupil, `networks` has PSF-Net and rivals.
+`direct` knows nothing of lenses, `physical`, the default, goes on from there and looks for a pupil, `networks` has
+PSF-Net and rivals.
 """
 
 from .direct import DirectOptions, estimate_direct

@@ -124,10 +124,13 @@ def estimate_direct(
     # Threads are ours: see `parallel`.
     threads = torch.get_num_threads()
     with limit_threads(1):
-        return _estimate(captures, options, generator, on_progress, checkpoint, threads)
+        model = run_direct(captures, options, generator, on_progress, checkpoint, threads)
+    if checkpoint is not None:
+        Path(checkpoint).unlink(missing_ok=True)
+    return model
 
 
-def _estimate(
+def run_direct(
     captures: Captures,
     options: DirectOptions,
     generator: torch.Generator | None,
@@ -135,6 +138,7 @@ def _estimate(
     checkpoint: str | os.PathLike[str] | None,
     threads: int,
 ) -> DirectModel:
+    """`estimate_direct` as a first part of something longer: the checkpoint stays, and knows the result."""
     seed = int(torch.randint(0, 2**62, (1,), generator=generator or torch.Generator().manual_seed(0)))
     count, channels = len(captures), captures.channel_count
     found = choose_magnification(captures, options.magnification)
@@ -156,7 +160,6 @@ def _estimate(
         nodes.append(NodeKernels.of_fit(fit, view))
         state.keep_nodes()
         state.step(math.ceil(SOLVING_SHARE * count))
-    state.finish()
     return DirectModel(
         nodes=tuple(nodes),
         image_shape_px=captures.image_shape_px,
@@ -275,10 +278,6 @@ class _Run:
         self.done += steps
         if self.on_progress is not None:
             self.on_progress(self.done, self.total)
-
-    def finish(self) -> None:
-        if self.checkpoint is not None:
-            self.checkpoint.unlink(missing_ok=True)
 
     def keep_nodes(self) -> None:
         """Write down what is done of the channels, and nothing else."""

@@ -15,6 +15,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,14 +28,18 @@ from ..errors import InputError
 from ..interpolation import PIXEL_VARIANCE
 from ..jobs import Progress
 from ..threads import limit_threads
-from .direct import DirectOptions, estimate_direct
+from . import taps
+from .direct import DirectOptions, run_direct
 from .direct_model import NodeKernels
+from .estimates import check_pairs
 from .fitting import HELD_EVERY, HELD_LEAST, Fit, find_areas, start_fit
 from .normal_equations import Sums, View, add_pair, empty_sums, lay_out
 from .physical_fitting import KernelTarget, PictureTarget, fit_pupil, trace_cells
-from .physical_judging import STRENGTHS, Beyond, direct_at_slots, hold_back, make_target
+from .physical_judging import STRENGTHS, Beyond, hold_back, make_target, regrid_direct
 from .physical_model import PhysicalModel, PupilKernels
 from .physical_pupil import Pupil, start_pupil
+from .priors import find_amplitude, make_prior
+from .solving import solve
 
 Array = npt.NDArray[Any]
 
@@ -99,7 +104,7 @@ def estimate_physical(
         options: See `PhysicalOptions`.
         generator: Draws pixels where there are too many; the same state gives the same model.
         on_progress: Called with (steps done, steps in all).
-        checkpoint: As for `estimate_direct`: of the first and longer half.
+        checkpoint: As for `estimate_direct`; of the second, shorter half the steps are made again.
 
     Returns:
         The model; its `is_physical` says of every channel whether its kernels are a pupil's.
@@ -108,6 +113,9 @@ def estimate_physical(
         InputError: As `estimate_direct`.
     """
     options = options or PhysicalOptions()
+    if not isinstance(options, PhysicalOptions):
+        raise InputError("options", type(options).__name__, "PhysicalOptions")
+    check_pairs(captures)
     later = captures.channel_count * (len(captures) + len(captures) // 2 + 1)
     state = {"done": 0, "total": later}
 
@@ -119,14 +127,16 @@ def estimate_physical(
     def step(count: int) -> None:
         tell(state["done"] + count, state["total"] - later)
 
-    direct = estimate_direct(captures, options.direct, generator=generator, on_progress=tell, checkpoint=checkpoint)
     threads = torch.get_num_threads()
     nodes: list[NodeKernels] = []
     # Threads are ours: see `parallel`.
     with limit_threads(1):
+        direct = run_direct(captures, options.direct, generator, tell, checkpoint, threads)
         for channel, found in enumerate(direct.nodes):
             nodes.append(_fit_channel(captures, channel, found, direct.magnification, options, step, threads))
             step(len(captures) // 2 + 1)
+    if checkpoint is not None:
+        Path(checkpoint).unlink(missing_ok=True)
     given = {one.name: getattr(direct, one.name) for one in fields(direct)}
     return PhysicalModel(**{**given, "nodes": tuple(nodes)})
 
@@ -149,14 +159,14 @@ def _fit_channel(
     target = make_target(sums, view, fit, kept, threads)
     pupil, _ = fit_pupil(pupil, target, RAYS, steps=options.steps, least_gain=LEAST_GAIN, threads=threads)
     judge = make_target(sums, view, fit, held, threads)
-    lowest, strength = judge.compare(direct_at_slots(direct, sums, view))[0], -1.0
+
     beyond = _look_beyond(pupil, target, fit, view, threads)
+    errors = []
     for one in options.strengths:
         kernels = beyond.combine(target.quadratic, beyond.solve(target.quadratic, one))
-        error = judge.compare(kernels)[0]
-        if error < lowest:
-            lowest, strength = error, one
-    if strength < 0:
+        errors.append((judge.compare(kernels)[0], one))
+    error, strength = min(errors)
+    if error >= judge.compare(_foretell(direct, target, fit, view, options.direct))[0]:
         return direct
     whole = make_target(sums, view, fit, torch.ones_like(kept), threads)
     pupil, _ = fit_pupil(pupil, whole, RAYS, steps=3, least_gain=LEAST_GAIN, threads=threads)
@@ -231,6 +241,18 @@ def _fit_to_kernels(direct: NodeKernels, dioptres: tuple[float, float], most_ord
     pupil, _ = fit_pupil(pupil, target, FEW_RAYS, steps=15, threads=threads)
     pupil, _ = fit_pupil(pupil.grown(most_order, STEPS), target, FEW_RAYS, steps=12, threads=threads)
     return pupil
+
+
+def _foretell(direct: NodeKernels, target: PictureTarget, fit: Fit, view: View, options: DirectOptions) -> Tensor:
+    """The direct estimator's kernels at the sums' slots, as they are without the depths that judge, shape (S, T)."""
+    columns = len(fit.radii)
+    radius, dioptre = fit.radii.repeat(len(fit.dioptres)), fit.dioptres.repeat_interleave(columns)
+    area = find_areas(view, fit.radii, fit.dioptres)
+    start = regrid_direct(direct, view, radius, dioptre).float()
+    strengths = options.strengths.times(direct.factor)
+    prior = make_prior(find_amplitude(start, area, view.side), area, fit.dioptres, fit.radii, view.side, strengths)
+    found: Tensor = target.quadratic.slots.apply(solve(target.quadratic, prior, start, view.side, rounds=3)).double()
+    return found / (found @ taps.multiplicity(view.side))[:, None].clamp_min(1e-12)
 
 
 def _look_beyond(pupil: Pupil, target: PictureTarget, fit: Fit, view: View, threads: int) -> Beyond:

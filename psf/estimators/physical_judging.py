@@ -51,10 +51,8 @@ def find_edges(view: View, radius: Tensor, dioptre: Tensor) -> Tensor:
     return torch.stack(out, 1)
 
 
-def direct_at_slots(nodes: NodeKernels, sums: Sums, view: View) -> Tensor:
-    """The direct estimator's kernels at the slots of sums in other cells, shape (S, T)."""
-    layout = sums.layout
-    radius, dioptre = layout.radii[layout.slot_node], layout.dioptres[layout.slot_depth]
+def regrid_direct(nodes: NodeKernels, view: View, radius: Tensor, dioptre: Tensor) -> Tensor:
+    """The direct estimator's kernels of places (N,) in the cells of another view, shape (N, T)."""
     within = dioptre.clamp(nodes.dioptres[0], nodes.dioptres[-1])
     kernels = mix_places(nodes.dioptres, nodes.radii, radius, within).apply(nodes.cells)
     return regrid(kernels, find_edges(nodes.view, radius, dioptre), find_edges(view, radius, dioptre))
@@ -71,13 +69,13 @@ def hold_back(depths: int, every: int, least: int) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Beyond:
-    """What is looked for beside a pupil: cells at nodes of depth and image height.
+    """What is looked for beside given kernels, a pupil's for instance: cells at nodes of depth and image height.
 
     Attributes:
         fit: Nodes, gains and noise.
         view: How cells lie.
-        at_slots: The pupil's kernels where the sums have them, shape (S, T).
-        at_nodes: The pupil's kernels at the nodes, shape (D R, T).
+        at_slots: The given kernels where the sums have them, shape (S, T).
+        at_nodes: The given kernels at the nodes, shape (D R, T).
     """
 
     fit: Fit
@@ -86,7 +84,7 @@ class Beyond:
     at_nodes: Tensor
 
     def solve(self, quadratic: Quadratic, strength: float) -> Tensor:
-        """Cells of sum 0 that make pupil and pictures agree, shape (D R, T), float64.
+        """Cells of sum 0 that make given kernels and pictures agree, shape (D R, T), float64.
 
         Args:
             quadratic: What the pictures say of kernels.

@@ -29,7 +29,9 @@ def small(monkeypatch):
     usual = commands_estimate.make_options
 
     def make(options, several):
-        return replace(usual(options, several), cells=5, radius_nodes=2, depth_nodes=3)
+        found = usual(options, several)
+        few = replace(found.direct, cells=5, radius_nodes=2, depth_nodes=3)
+        return replace(found, cells=5, order=6, steps=1, direct=few)
 
     monkeypatch.setattr(commands_estimate, "make_options", make)
 
@@ -56,7 +58,7 @@ def test_photographs_become_a_field_and_a_page(tmp_path, small):
     assert files == [tmp_path / "lens.h5"]
     field = psf.load(files[0])
     assert field.kernels.shape == (3, 4, 1, 5, 5)
-    assert (tmp_path / "lens.png").read_bytes() == b"shots.npz: direct, focus 0.7 m 2 True png"
+    assert (tmp_path / "lens.png").read_bytes() == b"shots.npz: physical, focus 0.7 m 2 True png"
     assert steps[-1] == (1000, 1000)
     assert steps == sorted(steps)
     assert told[0].startswith("focus 0.7 m: 8 pairs, magnification 1.0")

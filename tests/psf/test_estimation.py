@@ -48,6 +48,11 @@ def test_what_is_no_captures_is_refused():
         estimate({})
 
 
+def test_the_default_is_a_pupil_where_one_fits_and_says_so():
+    model = estimate(captures_of(0.7))
+    assert model.to_field([0.5, 1.0], [0.2, 0.8]).provenance.arguments["method"] == "physical"
+
+
 def test_estimate_is_at_hand():
     assert psf.estimate is estimate
     assert psf.estimate_each is estimate_each

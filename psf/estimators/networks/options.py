@@ -29,8 +29,8 @@ class NetworkOptions:
         levels: How often the U-Net halves its maps.
         has_coordinates: Whether the U-Net is told where on the kernel it is.
         oversample: Values of the U-Net's kernels per pixel and axis: fine kernels can be turned, those of pixels not
-            without blur. 3 takes more steps to be nearer than the paper's 1 (7,200, not 2,400), and is so at pixels
-            that are turned to, not at azimuth 0.
+            without blur. 3 is nearer than the paper's 1 at pixels that are turned to, not at azimuth 0, and not
+            after few steps (2,400).
         is_mirrored: Kernels at azimuth 0 are their own mirror images about the row axis, as a lens of revolution's are.
         turning: How kernels are turned, in training and afterwards: "cubic", "spline" or "bilinear".
         smooth_weight: Of the loss's second term; the paper's is 1.

@@ -3,10 +3,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn import functional
 
 from psf import PSFModel
 from psf.errors import InputError
-from psf.estimators import DirectOptions
+from psf.estimators import DirectOptions, estimate_direct
 from psf.estimators.physical import PhysicalOptions, estimate_physical
 
 DIRECT = DirectOptions(cells=9, radius_nodes=4)
@@ -48,14 +49,44 @@ def test_the_same_captures_give_the_same_model(captures, model):
     assert torch.equal(again.nodes[0].cells, model.nodes[0].cells)
 
 
+def test_a_run_that_is_stopped_in_its_second_half_goes_on_to_the_same_model(captures, model, tmp_path, monkeypatch):
+    from psf.estimators import direct, physical
+
+    checkpoint = tmp_path / "run.checkpoint"
+    with monkeypatch.context() as patch:
+        patch.setattr(physical, "fit_pupil", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            estimate_physical(captures, QUICK, checkpoint=checkpoint)
+    assert checkpoint.is_file()
+    # The first half is not made again.
+    monkeypatch.setattr(direct, "fit_kernels", lambda *_, **__: pytest.fail("fitted again"))
+    again = estimate_physical(captures, QUICK, checkpoint=checkpoint)
+    assert torch.equal(again.nodes[0].cells, model.nodes[0].cells)
+    assert not checkpoint.exists()
+
+
+def test_options_of_another_method_are_one_line(captures):
+    with pytest.raises(InputError, match="options: found DirectOptions, expected PhysicalOptions"):
+        estimate_physical(captures, DIRECT)
+
+
 def test_without_a_pupil_that_fits_the_direct_kernels_stay(captures, monkeypatch):
     from psf.estimators import physical
 
-    # A judge for whom every other kernel is wrong.
-    monkeypatch.setattr(physical.Beyond, "combine", lambda self, form, cells: 2 * self.at_slots)
+    looked = physical._look_beyond
+
+    def look_away(*given):
+        """A pupil whose light falls into the window's corner."""
+        found = looked(*given)
+        return replace(
+            found,
+            at_slots=functional.one_hot(torch.tensor(found.at_slots.shape[1] - 1)).double().expand_as(found.at_slots),
+        )
+
+    monkeypatch.setattr(physical, "_look_beyond", look_away)
     kept = estimate_physical(captures, replace(QUICK, steps=1))
     assert kept.is_physical == (False,)
-    assert torch.equal(kept.nodes[0].cells, physical.estimate_direct(captures, DIRECT).nodes[0].cells)
+    assert torch.equal(kept.nodes[0].cells, estimate_direct(captures, DIRECT).nodes[0].cells)
 
 
 def test_progress_reaches_its_end(captures):
