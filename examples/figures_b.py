@@ -273,10 +273,11 @@ def estimate(args: Args, method: str, focus_m: float, scale: float, known: Calla
             magnification=scale,
             known=known() if is_supervised and known is not None else None,
         )
-    elif method == "direct":
-        from psf.estimators import DirectOptions
+    elif method in ("direct", "physical"):
+        from psf.estimators import DirectOptions, PhysicalOptions
 
-        options = DirectOptions(magnification=scale)
+        direct = DirectOptions(magnification=scale)
+        options = direct if method == "direct" else PhysicalOptions(direct=direct)
     checkpoint = args.out / f".{method}_{focus_m:g}.checkpoint"
     with tqdm(desc=f"{method} at {focus_m:g} m", leave=False, disable=None) as bar:
 

@@ -133,7 +133,12 @@ def estimate_physical(
     with limit_threads(1):
         direct = run_direct(captures, options.direct, generator, tell, checkpoint, threads)
         for channel, found in enumerate(direct.nodes):
-            nodes.append(_fit_channel(captures, channel, found, direct.magnification, options, step, threads))
+            if len(captures.depths_m) < HELD_LEAST:
+                # None can be held back to judge by.
+                nodes.append(found)
+                step(len(captures))
+            else:
+                nodes.append(_fit_channel(captures, channel, found, direct.magnification, options, step, threads))
             step(len(captures) // 2 + 1)
     if checkpoint is not None:
         Path(checkpoint).unlink(missing_ok=True)

@@ -26,7 +26,9 @@ def known_kernel(radius: float, azimuth_rad: float, dioptre: float) -> np.ndarra
     return light / light.sum()
 
 
-def make_captures(pairs: int = 18, patch_px: int = 32, noise: float = 0.002, seed: int = 0, **changes) -> Captures:
+def make_captures(
+    pairs: int = 18, patch_px: int = 32, noise: float = 0.002, seed: int = 0, depths: int = 6, **changes
+) -> Captures:
     """Random squares of light; every pixel has its own kernel, rounded to 1/50 of the image height and to 3 degrees."""
     numbers = np.random.default_rng(seed)
     half = KERNEL_PX // 2
@@ -39,8 +41,8 @@ def make_captures(pairs: int = 18, patch_px: int = 32, noise: float = 0.002, see
             top, left, size = numbers.integers(-4, side), numbers.integers(-4, side), numbers.integers(2, 9)
             picture[max(top, 0) : max(top + size, 0), max(left, 0) : max(left + size, 0)] = numbers.uniform(0.1, 0.9)
         x0, y0 = int(numbers.integers(0, SHAPE_PX[1] - patch_px)), int(numbers.integers(0, SHAPE_PX[0] - patch_px))
-        depth = pair % 6
-        dioptre = 0.5 + 0.6 * depth
+        depth = pair % depths
+        dioptre = 0.5 + 3.0 * depth / (depths - 1)
         y, x = torch.meshgrid(torch.arange(patch_px) + y0, torch.arange(patch_px) + x0, indexing="ij")
         radius, cosine, sine = polar_place(x.double(), y.double(), SHAPE_PX)
         azimuth = torch.atan2(sine, cosine)
@@ -79,6 +81,11 @@ def one_thread():
 @pytest.fixture(scope="session")
 def captures() -> Captures:
     return make_captures()
+
+
+@pytest.fixture(scope="session")
+def make():
+    return make_captures
 
 
 @pytest.fixture(scope="session")

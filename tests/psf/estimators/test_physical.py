@@ -43,25 +43,54 @@ def test_it_becomes_a_field_that_says_so(model):
     assert field.provenance.arguments["method"] == "physical"
 
 
-def test_the_same_captures_give_the_same_model(captures, model):
-    again = estimate_physical(captures, QUICK)
-    assert again.is_physical == model.is_physical
-    assert torch.equal(again.nodes[0].cells, model.nodes[0].cells)
+@pytest.fixture(scope="module")
+def many(make):
+    """Pairs at so many depths that some can judge."""
+    return make(depths=9)
 
 
-def test_a_run_that_is_stopped_in_its_second_half_goes_on_to_the_same_model(captures, model, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def pupil(many):
+    return estimate_physical(many, QUICK)
+
+
+def test_a_pupil_that_foretells_depths_stays(pupil, known):
+    radius, dioptre = torch.tensor(PLACES).double().unbind(1)
+    assert pupil.is_physical == (True,)
+    assert distance(pupil.kernels_at(radius, 1 / dioptre), known, PLACES) < 0.15
+
+
+def test_a_pupils_fine_kernels_hold_the_light_of_its_pixels(pupil):
+    fine, plain = (pupil.to_field([0.4, 1.0], [0.1, 0.7], oversample=one).kernels for one in (3, 1))
+    size = plain.shape[-1]
+    binned = fine.unflatten(-1, (size, 3)).unflatten(-3, (size, 3)).sum((-1, -3))
+    assert torch.allclose(binned, plain, atol=2e-3)
+
+
+def test_few_depths_cannot_judge_and_the_direct_kernels_stay(model):
+    assert model.is_physical == (False,)
+
+
+def test_the_same_captures_give_the_same_model(many, pupil):
+    again = estimate_physical(many, QUICK)
+    assert again.is_physical == pupil.is_physical
+    assert torch.equal(again.nodes[0].cells, pupil.nodes[0].cells)
+
+
+def test_a_run_that_is_stopped_in_its_second_half_goes_on_to_the_same_model(many, pupil, tmp_path, monkeypatch):
     from psf.estimators import direct, physical
 
     checkpoint = tmp_path / "run.checkpoint"
     with monkeypatch.context() as patch:
         patch.setattr(physical, "fit_pupil", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            estimate_physical(captures, QUICK, checkpoint=checkpoint)
+            estimate_physical(many, QUICK, checkpoint=checkpoint)
     assert checkpoint.is_file()
     # The first half is not made again.
     monkeypatch.setattr(direct, "fit_kernels", lambda *_, **__: pytest.fail("fitted again"))
-    again = estimate_physical(captures, QUICK, checkpoint=checkpoint)
-    assert torch.equal(again.nodes[0].cells, model.nodes[0].cells)
+    again = estimate_physical(many, QUICK, checkpoint=checkpoint)
+    assert torch.equal(again.nodes[0].cells, pupil.nodes[0].cells)
+    assert torch.equal(again.kernels_at(0.4, 0.7), pupil.kernels_at(0.4, 0.7))
     assert not checkpoint.exists()
 
 
@@ -70,7 +99,7 @@ def test_options_of_another_method_are_one_line(captures):
         estimate_physical(captures, DIRECT)
 
 
-def test_without_a_pupil_that_fits_the_direct_kernels_stay(captures, monkeypatch):
+def test_without_a_pupil_that_fits_the_direct_kernels_stay(many, monkeypatch):
     from psf.estimators import physical
 
     looked = physical._look_beyond
@@ -84,9 +113,9 @@ def test_without_a_pupil_that_fits_the_direct_kernels_stay(captures, monkeypatch
         )
 
     monkeypatch.setattr(physical, "_look_beyond", look_away)
-    kept = estimate_physical(captures, replace(QUICK, steps=1))
+    kept = estimate_physical(many, replace(QUICK, steps=1))
     assert kept.is_physical == (False,)
-    assert torch.equal(kept.nodes[0].cells, estimate_direct(captures, DIRECT).nodes[0].cells)
+    assert torch.equal(kept.nodes[0].cells, estimate_direct(many, DIRECT).nodes[0].cells)
 
 
 def test_progress_reaches_its_end(captures):
