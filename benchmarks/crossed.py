@@ -65,7 +65,7 @@ def main(args: Args) -> None:
             "-o", captures,
         )  # fmt: skip
     if not estimated.is_file():
-        runs.call("psf", "estimate", captures, "-o", estimated)
+        runs.call("psf", "estimate", captures, "-o", estimated, "--method", "direct")
     tell_fields(psf.load(traced), psf.load(estimated))
     split = runs.prepare_photos(args.photos, args.groups)
     evaluation = args.out / "eval"

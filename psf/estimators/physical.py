@@ -2,13 +2,14 @@
 
     model = estimate_physical(captures)
     kernels = model.kernels_at(radius, depth_m)             # (N, C, K, K), azimuth 0
-    model.is_physical                                       # per channel: a pupil, or what the direct estimator found
+    model.is_physical                                       # per channel: does a pupil take part
 
 The direct estimator comes first: it needs no idea of what a lens does. A pupil function and its rims (`physical_pupil`)
 are fitted to its kernels, order by order, and then to all pixels at once, by sums like the direct estimator's. A
 hundred unknowns say what tens of thousands of cells do, so noise and smoothing matter less, and rings, tails and cut
 discs stay sharp. What a pupil of that order does not say may be added in cells, as strongly as depths that are held
-back find good. Where even that fits those depths worse than the direct estimator, who saw them, its kernels stay.
+back find good. Where even that foretells those depths worse than the direct estimator does without them, its kernels
+stay, and so they do where there are too few depths to hold any back; else kernels are the mean of both.
 """
 
 import math
@@ -35,7 +36,7 @@ from .estimates import check_pairs
 from .fitting import HELD_EVERY, HELD_LEAST, Fit, find_areas, start_fit
 from .normal_equations import Sums, View, add_pair, empty_sums, lay_out
 from .physical_fitting import KernelTarget, PictureTarget, fit_pupil, trace_cells
-from .physical_judging import STRENGTHS, Beyond, hold_back, make_target, regrid_direct
+from .physical_judging import STRENGTHS, Beyond, find_least_regret, hold_back, make_target, regrid_direct
 from .physical_model import PhysicalModel, PupilKernels
 from .physical_pupil import Pupil, start_pupil
 from .priors import find_amplitude, make_prior
@@ -107,7 +108,7 @@ def estimate_physical(
         checkpoint: As for `estimate_direct`; of the second, shorter half the steps are made again.
 
     Returns:
-        The model; its `is_physical` says of every channel whether its kernels are a pupil's.
+        The model; its `is_physical` says of every channel whether a pupil takes part in its kernels.
 
     Raises:
         InputError: As `estimate_direct`.
@@ -166,13 +167,19 @@ def _fit_channel(
     judge = make_target(sums, view, fit, held, threads)
 
     beyond = _look_beyond(pupil, target, fit, view, threads)
-    errors = []
+
+    def errors_of(kernels: Tensor) -> Tensor:
+        """At each of the depths held back, shape (H,)."""
+        by_depth = torch.zeros(len(held), dtype=torch.float64)
+        return by_depth.index_add(0, layout.slot_depth, judge.compare_each(kernels)[0])[held > 0]
+
+    errors = [errors_of(_foretell(direct, target, fit, view, options.direct))]
     for one in options.strengths:
-        kernels = beyond.combine(target.quadratic, beyond.solve(target.quadratic, one))
-        errors.append((judge.compare(kernels)[0], one))
-    error, strength = min(errors)
-    if error >= judge.compare(_foretell(direct, target, fit, view, options.direct))[0]:
+        errors.append(errors_of(beyond.combine(target.quadratic, beyond.solve(target.quadratic, one))))
+    best = find_least_regret(torch.stack(errors))
+    if best == 0:
         return direct
+    strength = options.strengths[best - 1]
     whole = make_target(sums, view, fit, torch.ones_like(kept), threads)
     pupil, _ = fit_pupil(pupil, whole, RAYS, steps=3, least_gain=LEAST_GAIN, threads=threads)
     beyond = _look_beyond(pupil, whole, fit, view, threads)
@@ -187,6 +194,7 @@ def _fit_channel(
         factor=direct.factor,
         pupil=pupil,
         strength=strength,
+        direct=direct,
     )
 
 

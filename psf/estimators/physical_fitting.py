@@ -139,9 +139,14 @@ class PictureTarget:
 
     def compare(self, kernels: Tensor) -> tuple[float, Tensor]:
         """As `Target.compare`; the error is less what no kernel changes."""
+        errors, gradient = self.compare_each(kernels)
+        return float(errors.sum()), gradient
+
+    def compare_each(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with the error slot by slot, shape (N,)."""
         image = self.quadratic.at_slots(kernels.float()).double()
         light = self.quadratic.light.double() * self.quadratic.use.double()[:, None]
-        return float((kernels * (image - 2 * light)).sum()), light - image
+        return (kernels * (image - 2 * light)).sum(1), light - image
 
     def project(self, slopes: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """As `Target.project`; blocks beside the diagonal come twice, the second time transposed."""

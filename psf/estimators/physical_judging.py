@@ -67,6 +67,19 @@ def hold_back(depths: int, every: int, least: int) -> tuple[Tensor, Tensor]:
     return use, 1 - use
 
 
+def find_least_regret(errors: Tensor) -> int:
+    """Which candidate to take, the first of equals.
+
+    Spots in focus have squared errors a hundred times those of discs, and would decide alone. What a candidate leaves
+    beyond the best one at each depth is added up by its root, as errors of kernels are.
+
+    Args:
+        errors: Squared errors of candidates at depths, shape (C, H).
+    """
+    regret = (errors - errors.amin(0)).sqrt().sum(1)
+    return int(regret.argmin())
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Beyond:
     """What is looked for beside given kernels, a pupil's for instance: cells at nodes of depth and image height.

@@ -60,6 +60,16 @@ def test_a_pupil_that_foretells_depths_stays(pupil, known):
     assert distance(pupil.kernels_at(radius, 1 / dioptre), known, PLACES) < 0.15
 
 
+def test_kernels_are_the_mean_of_a_pupils_and_the_direct_ones(many, pupil):
+    radius, depth_m = torch.tensor([0.2, 0.6]).double(), torch.tensor([0.4, 1.0]).double()
+    both = pupil.kernels_at(radius, depth_m)
+    direct = estimate_direct(many, DIRECT).kernels_at(radius, depth_m)
+    other = 2 * both - direct
+    assert not torch.allclose(both, direct, atol=1e-3)
+    assert float(other.min()) > -1e-6
+    assert torch.allclose(other.sum((-2, -1)), torch.ones(2, 1), atol=1e-5)
+
+
 def test_a_pupils_fine_kernels_hold_the_light_of_its_pixels(pupil):
     fine, plain = (pupil.to_field([0.4, 1.0], [0.1, 0.7], oversample=one).kernels for one in (3, 1))
     size = plain.shape[-1]

@@ -2,7 +2,7 @@ import torch
 
 from psf.estimators import taps
 from psf.estimators.normal_equations import View
-from psf.estimators.physical_judging import find_edges, hold_back, regrid
+from psf.estimators.physical_judging import find_edges, find_least_regret, hold_back, regrid
 
 
 def test_other_cells_hold_the_same_light():
@@ -32,3 +32,14 @@ def test_depths_to_judge_by_are_not_learnt_from():
     few, same = hold_back(5, 6, 8)
     assert torch.equal(few, torch.ones(5))
     assert torch.equal(few, same)
+
+
+def test_one_depth_in_focus_does_not_outvote_the_others():
+    errors = torch.tensor([[400.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0], [0.0, 25.0, 25.0, 25.0, 25.0, 25.0, 25.0, 25.0]])
+    assert errors.sum(1).argmin() == 1
+    assert find_least_regret(errors) == 0
+    assert find_least_regret(errors[:, :3]) == 1
+
+
+def test_of_equals_the_first_is_taken():
+    assert find_least_regret(torch.zeros(3, 4)) == 0
