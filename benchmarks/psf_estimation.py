@@ -120,7 +120,7 @@ class Args:
     pairs: tuple[int, ...] = (180,)
     noise: tuple[float, ...] = (0.005,)
     depths: tuple[int, ...] = (0,)
-    """Different depths of the pairs; 0: one per pair."""
+    """Different depths of the pairs, even in dioptres; 0: one per pair, at random."""
     steps_share: float = 1.0
     """Of every training's usual steps."""
     crop_px: int = 128
@@ -165,6 +165,9 @@ def photograph(scene: Scene, args: Args, seed: int, pairs: int, noise: float, de
     lens, generator = scene.camera(), make_generator(seed, stream)
     count = depths or pairs
     drawn = torch.rand(count, generator=generator, dtype=torch.float64)
+    if depths:
+        # Few depths are spread as a photographer spreads them: what lies beyond the outermost nobody can estimate.
+        drawn = torch.linspace(0, 1, depths, dtype=torch.float64)
     dioptres = scene.farthest_dpt + (scene.nearest_dpt - scene.farthest_dpt) * drawn
     side = 3 * args.crop_px + KERNEL_PX
     displays = [make_dead_leaves((side, side), generator=generator) for _ in range(max(1, -(-pairs // 20)))]
