@@ -83,7 +83,7 @@ SCENES = {
     "phone": Scene("f2.2_fixedfocus", 3, 0.2, 2.2, 8.0),
     "rf50": Scene("camera_rf50mm_f1p8", 4, 2.0, 0.33, 0.67),
     "singlet": Scene("singlet_biconvex_nbk7", 5, 1.5, 0.6, 0.85),
-    # No setting of any method was ever chosen on these.
+    # Nothing was ever chosen on these but how `physical` decides, and that it takes a mean.
     "triplet": Scene("cooke_triplet", 4, 2.0, 0.2, 0.9),
     "gauss": Scene("double_gauss_jp1987087922", 4, 2.0, 0.33, 0.67),
     "phone2": Scene("phone_us9651759", 2, 0.5, 0.5, 3.5),
@@ -111,7 +111,7 @@ class Args:
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder for rows and pictures."""
     lenses: tuple[str, ...] = LENSES
-    """Besides these four: triplet, gauss, phone2, wide, on which no setting was chosen."""
+    """Besides these four: triplet, gauss, phone2, wide, on which next to nothing was chosen."""
     methods: tuple[str, ...] = METHODS
     """Besides these: gaussian_pairs, tseng_pairs, yang_pairs; psfnet_free, none_free, xy_free, tseng_free, yang_free;
     psfnet_fine."""
