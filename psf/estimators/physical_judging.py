@@ -82,13 +82,13 @@ def find_least_regret(errors: Tensor) -> int:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Beyond:
-    """What is looked for beside given kernels, a pupil's for instance: cells at nodes of depth and image height.
+    """What is looked for beside a pupil: cells at nodes of depth and image height.
 
     Attributes:
         fit: Nodes, gains and noise.
         view: How cells lie.
-        at_slots: The given kernels where the sums have them, shape (S, T).
-        at_nodes: The given kernels at the nodes, shape (D R, T).
+        at_slots: The pupil's kernels where the sums have them, shape (S, T).
+        at_nodes: The pupil's kernels at the nodes, shape (D R, T).
     """
 
     fit: Fit
@@ -97,7 +97,7 @@ class Beyond:
     at_nodes: Tensor
 
     def solve(self, quadratic: Quadratic, strength: float) -> Tensor:
-        """Cells of sum 0 that make given kernels and pictures agree, shape (D R, T), float64.
+        """Cells of sum 0 that make pupil and pictures agree, shape (D R, T), float64.
 
         Args:
             quadratic: What the pictures say of kernels.
